@@ -1,0 +1,49 @@
+"""The command line: one module per command. ``main`` turns errors into one screen of help and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rmqkit.errors import ClusterError, FaultError, MachineError, RmqkitError, UsageError
+from rmqkit.errors import WaitTimeoutError as _WaitTimeout
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INCONCLUSIVE = 3
+EXIT_MACHINE = 4
+EXIT_CLUSTER = 5
+EXIT_INTERRUPTED = 130
+
+EXIT_CODES = """Exit codes: 0 done, healthy or PASSED; 1 unhealthy or FAILED; 2 wrong use; 3 INCONCLUSIVE;
+4 the machine lacks something (engine, Compose, image, port) or a build failed;
+5 the cluster is at fault (not ready, a broker ended, no leader); 130 interrupted."""
+
+
+def exit_code(error: RmqkitError) -> int:
+    """The exit code for an error, by who is at fault."""
+    if isinstance(error, UsageError):
+        return EXIT_USAGE
+    if isinstance(error, MachineError):
+        return EXIT_MACHINE
+    if isinstance(error, (ClusterError, FaultError, _WaitTimeout)):
+        return EXIT_CLUSTER
+    return EXIT_CLUSTER
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Never shows a traceback for a user's mistake."""
+    from rmqkit.cli.app import run  # noqa: PLC0415 - typer is imported here, after an early Ctrl-C is caught
+
+    try:
+        return run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        print("rmqkit: interrupted; everything of this command was taken down", file=sys.stderr)  # noqa: T201
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_OK
+    except RmqkitError as error:
+        print(f"rmqkit: {error}", file=sys.stderr)  # noqa: T201
+        return exit_code(error)

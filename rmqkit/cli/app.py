@@ -1,0 +1,211 @@
+"""The table of commands; what each does is in its own module, imported when it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rmqkit import __version__
+from rmqkit.cli import EXIT_CODES, EXIT_OK, EXIT_USAGE
+from rmqkit.errors import UsageError
+
+app = typer.Typer(
+    name="rmqkit",
+    help="Real Apache RocketMQ DLedger clusters from source: bring them up, break them, prove what holds.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Edition = Annotated[
+    str | None,
+    typer.Option("--edition", "-e", help="store_with_dledger (default), 4.5.1, 4.9.8, 5.3.2, any version or git ref"),
+]
+Namesrv = Annotated[
+    str | None, typer.Option("--namesrv", "-n", help="NameServers of a running cluster: host:port;host:port")
+]
+Run = Annotated[str | None, typer.Option("--run", help="a cluster of the kit that is up, by its run name")]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="seconds for each wait (default 90)")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+Group = Annotated[str | None, typer.Option("--group", "-g", help="the group, where a cluster has several")]
+
+
+def run(argv: list[str]) -> int:
+    """Parse and run; errors of use come out as UsageError or click's own text with exit code 2."""
+    try:
+        result = app(argv, standalone_mode=False)
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except typer.Abort as abort:
+        raise KeyboardInterrupt from abort
+    except Exception as error:
+        # Errors of parsing are click's, which typer carries under a name of its own since 0.2x; they know how to
+        # show themselves. Anything else is not theirs.
+        show = getattr(error, "show", None)
+        if show is None:
+            raise
+        show()
+        return EXIT_USAGE
+    return result if isinstance(result, int) else EXIT_OK
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback form
+    if value:
+        typer.echo(f"rmqkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Real Apache RocketMQ DLedger clusters from source: bring them up, break them, prove what holds."""
+
+
+@app.command()
+def build(
+    edition: Annotated[str | None, typer.Argument(help="edition to build (default store_with_dledger)")] = None,
+    *,
+    source: Annotated[str | None, typer.Option(help="auto, git, release or path (default: by the edition)")] = None,
+    checkout: Annotated[Path | None, typer.Option(help="local checkout of RocketMQ (source path)")] = None,
+    rocketmq_url: Annotated[str | None, typer.Option(help="RocketMQ's repository (source git)")] = None,
+    rocketmq_ref: Annotated[str | None, typer.Option(help="its branch, tag or commit")] = None,
+    dledger_url: Annotated[str | None, typer.Option(help="DLedger's repository (source git)")] = None,
+    dledger_ref: Annotated[str | None, typer.Option(help="its branch, tag or commit")] = None,
+    build_image: Annotated[str | None, typer.Option(help="image with JDK and Maven to build in")] = None,
+    runtime_image: Annotated[str | None, typer.Option(help="image with a Java runtime to run in")] = None,
+    ca_bundle: Annotated[Path | None, typer.Option(help="PEM bundle of a proxy, for the build only")] = None,
+    maven_settings: Annotated[Path | None, typer.Option(help="Maven settings.xml, used by the build only")] = None,
+    network: Annotated[str | None, typer.Option(help="network of the build, as in docker build --network")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="show the build's whole output")] = False,
+) -> int:
+    """Build an image from source."""
+    from rmqkit.cli import build as command  # noqa: PLC0415
+
+    return command.run(
+        edition=edition,
+        source=source,
+        checkout=checkout,
+        rocketmq_url=rocketmq_url,
+        rocketmq_ref=rocketmq_ref,
+        dledger_url=dledger_url,
+        dledger_ref=dledger_ref,
+        build_image=build_image,
+        runtime_image=runtime_image,
+        ca_bundle=ca_bundle,
+        maven_settings=maven_settings,
+        network=network,
+        verbose=verbose,
+    )
+
+
+@app.command()
+def up(
+    *,
+    edition: Edition = None,
+    peers: Annotated[int, typer.Option(help="peers of each group")] = 3,
+    groups: Annotated[int, typer.Option(help="groups (RaftNode00, RaftNode01, ...)")] = 1,
+    nameservers: Annotated[int, typer.Option(help="NameServers")] = 1,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> int:
+    """Start a cluster on free ports of 127.0.0.1 and leave it up."""
+    from rmqkit.cli import up as command  # noqa: PLC0415
+
+    return command.run(
+        edition=edition, peers=peers, groups=groups, nameservers=nameservers, timeout=timeout, as_json=as_json
+    )
+
+
+@app.command()
+def status(
+    *,
+    namesrv: Namesrv = None,
+    run: Run = None,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="ask again every second until Ctrl-C")] = False,
+    list_runs: Annotated[bool, typer.Option("--list", help="list the kit's clusters on this engine")] = False,
+) -> int:
+    """Show every peer's, broker's and NameServer's view side by side; exit code 0 only if healthy."""
+    from rmqkit.cli import status as command  # noqa: PLC0415
+
+    if as_json and watch:
+        raise UsageError("--json and --watch do not go together", hint="ask with --json as often as you want")
+    return command.run(namesrv=namesrv, run=run, as_json=as_json, watch=watch, list_runs=list_runs)
+
+
+@app.command("kill-leader")
+def kill_leader(
+    *,
+    group: Group = None,
+    namesrv: Namesrv = None,
+    run: Run = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> int:
+    """Kill the leader of a running cluster with SIGKILL, print the timeline, bring it back."""
+    from rmqkit.cli import kill_leader as command  # noqa: PLC0415
+
+    return command.run(group=group, namesrv=namesrv, run=run, timeout=timeout, as_json=as_json)
+
+
+@app.command()
+def drill(
+    *,
+    edition: Edition = None,
+    run: Run = None,
+    rate: Annotated[float, typer.Option(help="sends per second")] = 200.0,
+    threads: Annotated[int, typer.Option(help="sending threads")] = 4,
+    acked: Annotated[int, typer.Option(help="acknowledged sends wanted before the kill, and after it")] = 200,
+    history: Annotated[Path | None, typer.Option(help="write every operation to this file as JSON lines")] = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> int:
+    """Up, traffic, kill the leader, timeline, read every replica back, verdict, down."""
+    from rmqkit.cli import drill as command  # noqa: PLC0415
+
+    return command.run(
+        edition=edition,
+        run=run,
+        rate=rate,
+        threads=threads,
+        acked=acked,
+        history=history,
+        timeout=timeout,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def logs(
+    target: Annotated[str | None, typer.Argument(help="peer or service (n0, namesrv0); default: all")] = None,
+    *,
+    run: Run = None,
+    tail: Annotated[int, typer.Option(help="how many lines of each")] = 50,
+) -> int:
+    """Print what the processes of a cluster of the kit say."""
+    from rmqkit.cli import logs as command  # noqa: PLC0415
+
+    return command.run(target=target, run=run, tail=tail)
+
+
+@app.command()
+def down(
+    run: Annotated[str | None, typer.Argument(help="run name; default: the only cluster that is up")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="take every cluster of the kit down")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="remove only what dead owners left behind")] = False,
+) -> int:
+    """Take clusters down: containers, networks and volumes."""
+    from rmqkit.cli import down as command  # noqa: PLC0415
+
+    if sum((everything, stale, run is not None)) > 1:
+        raise UsageError("give one of RUN, --all and --stale", hint="rmqkit down --help")
+    return command.run(run=run, everything=everything, stale=stale)

@@ -1,0 +1,78 @@
+"""``rmqkit drill``: the whole proof in one command."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from rmqkit.cli.common import own_cluster, say, settings, show
+from rmqkit.cluster.cluster import Cluster
+from rmqkit.cluster.signals import sigterm_unwinds
+from rmqkit.errors import UsageError
+from rmqkit.scenario import DrillPlan, DrillResult, drill
+
+
+def run(
+    *,
+    edition: str | None,
+    run: str | None,
+    rate: float,
+    threads: int,
+    acked: int,
+    history: Path | None,
+    timeout: float | None,
+    as_json: bool,
+) -> int:
+    """Run the drill; the exit code is the verdict's."""
+    if rate <= 0 or threads < 1 or acked < 1:
+        raise UsageError("--rate, --threads and --acked must be positive", hint="for example --rate 200 --threads 4")
+    if history is not None and history.exists():
+        raise UsageError(f"{history} exists already", hint="name a file that does not exist yet")
+    chosen = settings(edition=edition, timeout_s=timeout)
+    began = time.monotonic()
+
+    def step(text: str) -> None:
+        say(f"[{time.monotonic() - began:6.1f} s] {text}")
+
+    with ExitStack() as stack:
+        stack.enter_context(sigterm_unwinds())
+        if run is None:
+            step(f"starting a cluster of edition {chosen.edition}")
+            cluster = stack.enter_context(Cluster.start(edition=chosen.edition, timeout_s=chosen.timeout_s))
+        else:
+            cluster = stack.enter_context(own_cluster(run, timeout_s=chosen.timeout_s))
+        build = str(cluster.build_info())
+        step(f"{cluster.status().groups[0].summary} ({build})")
+        plan = DrillPlan(rate=rate, threads=threads, acked_before=acked, acked_after=acked)
+        result = drill(cluster, plan=plan, on_step=step)
+        if history is not None:
+            result.history.export_jsonl(history)
+        step("taking the cluster down" if run is None else "done; the cluster stays up")
+    if as_json:
+        show([json.dumps({"build": build, **result.as_dict()}, indent=2)])
+    else:
+        show(_text(result, build))
+    return result.verdict.exit_code
+
+
+def _text(result: DrillResult, build: str) -> list[str]:
+    numbers = result.verdict.numbers
+    phases = ", ".join(f"{numbers[f'acknowledged_{when}_fault']} {when}" for when in ("before", "during", "after"))
+    return [
+        "",
+        build,
+        "",
+        *result.failover.lines(),
+        "",
+        (
+            f"{numbers['sent']} sends: {numbers['acknowledged']} acknowledged ({phases} the outage), "
+            f"{numbers['refused']} refused, {numbers['unknown']} unknown"
+        ),
+        f"nothing was acknowledged for {result.unavailable_s:.2f} s",
+        f"{numbers['read']} messages read back from {numbers['replicas']} replicas",
+        *(f"{replica} was not read to its end: {why}" for replica, why in result.unread.items()),
+        "",
+        str(result.verdict),
+    ]

@@ -1,0 +1,31 @@
+"""``rmqkit kill-leader``: take the leader of a running cluster out, and watch."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+
+from rmqkit.cli.common import own_cluster, say, settings, show
+from rmqkit.cluster.cluster import Cluster
+from rmqkit.cluster.signals import sigterm_unwinds
+from rmqkit.faults import kill_leader
+
+
+def run(*, group: str | None, namesrv: str | None, run: str | None, timeout: float | None, as_json: bool) -> int:
+    """Kill, print the timeline, bring the victim back. An attached cluster is refused: it is read only."""
+    chosen = settings(namesrv=namesrv, timeout_s=timeout)
+    with ExitStack() as stack:
+        stack.enter_context(sigterm_unwinds())
+        if namesrv is not None:
+            cluster = stack.enter_context(Cluster.attach(namesrv, timeout_s=chosen.timeout_s))
+        else:
+            cluster = stack.enter_context(own_cluster(run, timeout_s=chosen.timeout_s))
+        with kill_leader(cluster, group=group) as failover:
+            say(f"{failover.victim} is dead, {failover.successor} leads; starting {failover.victim} again")
+    if as_json:
+        phases = [{"phase": p.name, "at_s": round(p.at_s, 4)} for p in (*failover.phases, *failover.restored)]
+        answer = {"group": failover.group, "victim": failover.victim.id, "successor": failover.successor.id}
+        show([json.dumps({**answer, "elections": failover.elections, "timeline": phases}, indent=2)])
+    else:
+        show(failover.lines())
+    return 0

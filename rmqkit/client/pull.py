@@ -1,0 +1,200 @@
+"""Read messages by queue and offset, from any replica.
+
+What belongs here: one pull, a whole queue, a whole topic of one peer. What does not: who consumes what, and
+committing (``consumer``).
+
+Source: PullMessageProcessor. A pull with the subscription in it needs no heartbeat and no running consumer,
+and a follower serves it whatever slaveReadEnable says. On a leader, a pull at an offset out of range has a
+side effect (it writes an OffsetMovedEvent message), so reads here ask for the range first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from rmqkit.client.broker import BrokerClient
+from rmqkit.client.calls import ask, number
+from rmqkit.errors import UsageError
+from rmqkit.transport.pool import Requester
+from rmqkit.waiting import Pending, wait_until
+from rmqkit.wire.codes import RequestCode, ResponseCode
+from rmqkit.wire.messages import StoredMessage, decode_messages
+
+DEFAULT_GROUP = "rmqkit_reader"
+
+_SUSPEND = 2
+_SUBSCRIPTION = 4
+
+
+class PullStatus(IntEnum):
+    """What a pull found, by its response code."""
+
+    FOUND = ResponseCode.SUCCESS
+    NOT_FOUND = ResponseCode.PULL_NOT_FOUND
+    RETRY = ResponseCode.PULL_RETRY_IMMEDIATELY
+    OFFSET_MOVED = ResponseCode.PULL_OFFSET_MOVED
+
+
+@dataclass(frozen=True, slots=True)
+class PullResult:
+    """One answer: ``next_offset`` is where to go on; ``remark`` is the broker's name of what it found."""
+
+    status: PullStatus
+    next_offset: int
+    min_offset: int
+    max_offset: int
+    messages: tuple[StoredMessage, ...]
+    remark: str = ""
+
+
+def pull_once(
+    pool: Requester,
+    address: str,
+    *,
+    topic: str,
+    queue_id: int,
+    offset: int,
+    max_messages: int = 32,
+    group: str = DEFAULT_GROUP,
+    suspend_ms: int = 0,
+    timeout_s: float = 5.0,
+) -> PullResult:
+    """Ask ``address`` once for messages from ``offset`` on; with ``suspend_ms`` it holds the answer until
+    some come.
+
+    A broker gives at most 32 messages or 256 KiB at once, and 8 or 64 KiB from far behind. Raises
+    :class:`~rmqkit.errors.RemoteError` for any code that is no :class:`PullStatus`.
+    """
+    if suspend_ms and suspend_ms / 1000 >= timeout_s:
+        raise UsageError(
+            f"suspend_ms={suspend_ms} is not below timeout_s={timeout_s}",
+            hint="the broker would still hold the answer when the time is over",
+        )
+    answer = ask(
+        pool,
+        address,
+        RequestCode.PULL_MESSAGE,
+        ext={
+            "consumerGroup": group,
+            "topic": topic,
+            "queueId": queue_id,
+            "queueOffset": offset,
+            "maxMsgNums": max_messages,
+            "sysFlag": _SUBSCRIPTION | (_SUSPEND if suspend_ms else 0),
+            "commitOffset": 0,
+            "suspendTimeoutMillis": suspend_ms,
+            "subscription": "*",
+            "subVersion": 0,
+            "expressionType": "TAG",
+        },
+        timeout_s=timeout_s,
+        accept=tuple(PullStatus),
+    )
+    return PullResult(
+        status=PullStatus(answer.code),
+        next_offset=number(answer, "nextBeginOffset", address=address),
+        min_offset=number(answer, "minOffset", address=address),
+        max_offset=number(answer, "maxOffset", address=address),
+        messages=decode_messages(answer.body) if answer.code == PullStatus.FOUND else (),
+        remark=answer.remark,
+    )
+
+
+def read_queue(
+    pool: Requester,
+    address: str,
+    *,
+    topic: str,
+    queue_id: int,
+    start: int | None = None,
+    end: int | None = None,
+    group: str = DEFAULT_GROUP,
+    timeout_s: float = 5.0,
+) -> Iterator[StoredMessage]:
+    """Messages of one queue as the peer at ``address`` holds them, from ``start`` to before ``end``.
+
+    By default from the first it has to the last it had when this was called. Raises
+    :class:`~rmqkit.errors.WaitTimeoutError` when the peer does not get further within ``timeout_s``.
+    """
+    broker = BrokerClient(pool, address, timeout_s=timeout_s)
+    first = broker.min_offset(topic, queue_id)
+    last = broker.max_offset(topic, queue_id)
+    return _read(
+        pool,
+        address,
+        topic=topic,
+        queue_id=queue_id,
+        start=max(first, 0, start or 0),
+        end=last if end is None else min(end, last),
+        group=group,
+        timeout_s=timeout_s,
+    )
+
+
+def read_topic_from(
+    pool: Requester,
+    address: str,
+    topic: str,
+    *,
+    group: str = DEFAULT_GROUP,
+    timeout_s: float = 5.0,
+) -> Iterator[StoredMessage]:
+    """All messages of ``topic`` that the peer at ``address`` holds now, queue by queue.
+
+    The queues and their ends are asked for when this is called, not when the iterator is used.
+    """
+    ranges = BrokerClient(pool, address, timeout_s=timeout_s).topic_stats(topic)
+    return (
+        message
+        for queue_id, held in ranges.items()
+        for message in _read(
+            pool,
+            address,
+            topic=topic,
+            queue_id=queue_id,
+            start=max(held.min_offset, 0),
+            end=held.max_offset,
+            group=group,
+            timeout_s=timeout_s,
+        )
+    )
+
+
+def _read(
+    pool: Requester,
+    address: str,
+    *,
+    topic: str,
+    queue_id: int,
+    start: int,
+    end: int,
+    group: str,
+    timeout_s: float,
+) -> Iterator[StoredMessage]:
+    offset = start
+
+    def advance() -> PullResult | Pending:
+        result = pull_once(
+            pool, address, topic=topic, queue_id=queue_id, offset=offset, group=group, timeout_s=timeout_s
+        )
+        if result.messages or result.next_offset > offset:
+            return result
+        return Pending(
+            f"{result.status.name} ({result.remark}), next offset {result.next_offset},"
+            f" queue {result.min_offset}..{result.max_offset}"
+        )
+
+    while offset < end:
+        result = wait_until(
+            advance,
+            label=f"{address} to serve {topic} queue {queue_id} from offset {offset} of {end}",
+            timeout_s=timeout_s,
+            hint="the peer's consume queue and log disagree, or it was trimmed while it was read",
+        )
+        for message in result.messages:
+            if offset <= message.queue_offset < end:
+                yield message
+        newest = max((message.queue_offset for message in result.messages), default=-1)
+        offset = max(result.next_offset, newest + 1)

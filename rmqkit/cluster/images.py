@@ -1,0 +1,249 @@
+"""Images: an edition's name to build arguments, the build itself, and what was really built.
+
+The build's own logic (git, release or path; the fall-back of ``auto``) lives in ``images/rocketmq/Dockerfile``,
+so that plain ``docker compose up`` does the same. Here are only names, arguments, secrets and errors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmqkit.cluster.engine import Engine
+from rmqkit.errors import ImageError, UsageError
+from rmqkit.resources import images_dir
+
+REPOSITORY = "rmqkit/rocketmq"
+LOCAL_BASES = {"BUILD_IMAGE": "rmqkit/base-build:jdk8", "RUNTIME_IMAGE": "rmqkit/base-runtime:jdk8"}
+"""What ``scripts/make-base-image`` makes where no container registry answers."""
+BUILD_INFO_PATH = "/opt/rocketmq/BUILD-INFO.json"
+DEFAULT_EDITION = "store_with_dledger"
+"""RocketMQ's development branch of DLedger mode; where git hosting cannot be reached, release 4.5.1."""
+KNOWN_EDITIONS = (DEFAULT_EDITION, "4.5.1", "4.9.8", "5.3.2")
+
+_VERSION = re.compile(r"^\d+\.\d+\.\d+$")
+_REF = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildInfo:
+    """What an image was really built from; the image carries it as a JSON file."""
+
+    edition: str
+    source: str
+    rocketmq_version: str
+    dledger_version: str
+    facts: dict[str, Any]
+
+    @classmethod
+    def parse(cls, raw: bytes) -> BuildInfo:
+        """From the file's bytes; raises ImageError when they are not what the build writes."""
+        try:
+            facts = json.loads(raw)
+            return cls(
+                edition=str(facts["edition"]),
+                source=str(facts["source"]),
+                rocketmq_version=str(facts["rocketmq_version"]),
+                dledger_version=str(facts["dledger_version"]),
+                facts=facts,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise ImageError(
+                f"{BUILD_INFO_PATH} of the image is not readable: {error!r}", hint="build it again: rmqkit build"
+            ) from error
+
+    @property
+    def short(self) -> str:
+        """One word for test ids: the edition and, where they differ, the version really built."""
+        if self.edition == self.rocketmq_version:
+            return self.edition
+        return f"{self.edition}={self.rocketmq_version}"
+
+    def __str__(self) -> str:
+        ref = self.facts.get("rocketmq_commit") or self.facts.get("rocketmq_checksum") or ""
+        jdk = self.facts.get("runtime_jdk") or self.facts.get("build_jdk") or "?"
+        return (
+            f"{self.edition}: RocketMQ {self.rocketmq_version} from {self.source} {str(ref)[:19]}, "
+            f"DLedger {self.dledger_version} ({self.facts.get('dledger_source', '?')}), JDK {jdk}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """What to build. ``source`` None lets the edition choose: a version is a release, ``store_with_dledger``
+    is ``auto``, any other name is a git ref; ``checkout`` is a local checkout of RocketMQ (source ``path``)."""
+
+    edition: str
+    source: str | None = None
+    version: str | None = None
+    rocketmq_url: str | None = None
+    rocketmq_ref: str | None = None
+    dledger_url: str | None = None
+    dledger_ref: str | None = None
+    checkout: Path | None = None
+    build_image: str | None = None
+    runtime_image: str | None = None
+    ca_bundle: Path | None = None
+    maven_settings: Path | None = None
+    tag: str | None = None
+    network: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _REF.match(self.edition):
+            raise UsageError(
+                f"edition {self.edition!r} is neither a version nor a git ref",
+                hint=f"editions: {', '.join(KNOWN_EDITIONS)}; or any released version, or a git ref",
+            )
+        if self.source not in (None, "auto", "git", "release", "path"):
+            raise UsageError(f"source {self.source!r} is unknown", hint="one of auto, git, release, path")
+        if self.checkout is not None and not (self.checkout / "pom.xml").is_file():
+            raise UsageError(
+                f"{self.checkout} is not a checkout of RocketMQ: it has no pom.xml",
+                hint="name the folder that holds RocketMQ's top pom.xml",
+            )
+
+    @property
+    def image(self) -> str:
+        """The tag that the built image gets."""
+        return self.tag or image_name(self.edition)
+
+    def arguments(self) -> dict[str, str]:
+        """The build arguments of the Dockerfile."""
+        args = {"EDITION": self.edition}
+        if self.checkout is not None or self.source == "path":
+            args["SOURCE"] = "path"
+        elif self.source is not None:
+            args["SOURCE"] = self.source
+        elif _VERSION.match(self.edition):
+            args["SOURCE"] = "release"
+        else:
+            args["SOURCE"] = "auto" if self.edition == DEFAULT_EDITION else "git"
+        if self.version or _VERSION.match(self.edition):
+            args["VERSION"] = self.version or self.edition
+        if self.rocketmq_ref or args["SOURCE"] in ("auto", "git"):
+            args["ROCKETMQ_REF"] = self.rocketmq_ref or self.edition
+        for key in ("rocketmq_url", "dledger_url", "dledger_ref", "build_image", "runtime_image"):
+            if value := getattr(self, key):
+                args[key.upper()] = value
+        return args
+
+
+def image_name(edition: str) -> str:
+    """The tag of the kit's image of an edition; a git ref is made fit for a tag."""
+    return f"{REPOSITORY}:{re.sub(r'[^A-Za-z0-9_.-]', '-', edition)[:120]}"
+
+
+def build_info(engine: Engine, image: str) -> BuildInfo:
+    """What ``image`` was built from. Raises ImageError when there is no such image."""
+    if engine.image_id(image) is None:
+        raise missing_image(image)
+    return BuildInfo.parse(engine.file_from_image(image, BUILD_INFO_PATH))
+
+
+def missing_image(image: str) -> ImageError:
+    """The error for an image that was not built yet."""
+    edition = image.rpartition(":")[2]
+    return ImageError(
+        f"there is no image {image} on this engine",
+        hint=f"build it from source (one to three minutes): rmqkit build {edition}",
+    )
+
+
+def build(request: BuildRequest, *, engine: Engine, on_line: Callable[[str], None] | None = None) -> BuildInfo:
+    """Build an image from source and return what was really built.
+
+    ``on_line`` is called with each line of the build's output. Raises ImageError with the last lines of
+    Maven's output and the path of the full log; the log is removed after a build that worked.
+    """
+    args = request.arguments()
+    for key, local in LOCAL_BASES.items():
+        if key not in args and engine.image_id(local) is not None:
+            args[key] = local
+    with ExitStack() as undo:
+        context = images_dir() / "rocketmq"
+        if args["SOURCE"] == "path":
+            if request.checkout is None:
+                raise UsageError("source path needs a checkout", hint="rmqkit build NAME --checkout DIR")
+            staged = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="rmqkit-context-")))
+            shutil.copytree(context, staged, dirs_exist_ok=True)
+            shutil.copytree(
+                request.checkout,
+                staged / "checkout",
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns("target", ".idea"),
+            )
+            context = staged
+        command = ["docker", "build", "--progress=plain", "-t", request.image]
+        for key, value in args.items():
+            command += ["--build-arg", f"{key}={value}"]
+        for secret in ("ca_bundle", "maven_settings"):
+            if path := getattr(request, secret):
+                command += ["--secret", f"id={secret},src={path}"]
+        if request.network:
+            command += ["--network", request.network]
+        _run_build([*command, str(context)], image=request.image, on_line=on_line)
+    return build_info(engine, request.image)
+
+
+def _run_build(command: list[str], *, image: str, on_line: Callable[[str], None] | None) -> None:
+    tail: deque[str] = deque(maxlen=400)
+    descriptor, name = tempfile.mkstemp(prefix="rmqkit-build-", suffix=".log")
+    log_path = Path(name)
+    failed = False
+    try:
+        with (
+            os.fdopen(descriptor, "w", encoding="utf-8") as log,
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env={**os.environ, "DOCKER_BUILDKIT": "1"},
+            ) as process,
+        ):
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    log.write(line)
+                    tail.append(line.rstrip())
+                    if on_line:
+                        on_line(line.rstrip())
+            except BaseException:
+                process.terminate()
+                raise
+        failed = process.returncode != 0
+    finally:
+        if not failed:
+            log_path.unlink(missing_ok=True)
+    if failed:
+        raise build_failure(list(tail), image=image, log=log_path)
+
+
+def build_failure(lines: list[str], *, image: str, log: Path) -> ImageError:
+    """The error of a failed build: its telling lines, and a hint that fits what they say."""
+    text = "\n".join(lines)
+    hint = "the log has the whole output; the first [ERROR] line of Maven usually names the cause"
+    if re.search(r"failed to (resolve|do request|authorize)|pull access denied|dial tcp|load metadata for", text):
+        hint = (
+            "the base images could not be pulled: where no container registry answers, make local ones with "
+            "`scripts/make-base-image`, or name yours with RMQKIT_BUILD_IMAGE and RMQKIT_RUNTIME_IMAGE"
+        )
+    elif re.search(r"PKIX|certificate (verify|problem)|self.signed certificate|unable to get local issuer", text):
+        hint = "a proxy signs TLS anew here: name your CA bundle with RMQKIT_CA_BUNDLE=/path/to/bundle.pem"
+    telling = [re.sub(r"^#\d+\s+(\d+\.\d+\s+)?", "", line) for line in lines if line.strip()]
+    return ImageError(
+        f"building image {image} failed",
+        details=[*telling[-25:], f"the whole log: {log}"],
+        hint=hint,
+    )

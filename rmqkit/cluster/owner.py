@@ -1,0 +1,127 @@
+"""Who owns a cluster: labels that name the run, the process and the machine, and the removal of dead owners' leftovers.
+
+The Compose project is the unit of ownership. Nothing that the kit did not make is touched; what a living owner
+holds, or what was kept on purpose, is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmqkit.cluster.engine import Engine
+from rmqkit.topology.names import LABEL_HOST, LABEL_OWNER_PID, LABEL_RUN
+
+TEMP_PREFIX = "rmqkit-run-"
+LABEL_KEPT = "rmqkit.kept"
+"""``yes`` on clusters that were asked to outlive their owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One process, beyond doubt: ``pid`` with its start time (pids are used again), on the machine ``host``."""
+
+    pid: str
+    host: str
+
+    @classmethod
+    def myself(cls) -> Owner:
+        """This process."""
+        return cls(f"{os.getpid()}@{_start_time(os.getpid())}", machine_id())
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs; owners on other machines count as alive."""
+        if self.host != machine_id():
+            return True
+        number, _, started = self.pid.partition("@")
+        return number.isdigit() and _start_time(int(number)) == started
+
+    def labels(self, run: str, *, kept: bool) -> dict[str, str]:
+        """The labels that every container, network and volume of a run carries."""
+        return {
+            LABEL_RUN: run,
+            LABEL_OWNER_PID: self.pid,
+            LABEL_HOST: self.host,
+            LABEL_KEPT: "yes" if kept else "no",
+        }
+
+
+def machine_id() -> str:
+    """A name for this machine *and boot* that another container or host does not share by accident."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()[:8]
+    except OSError:
+        boot = "0"
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        namespace = "0"
+    return f"{socket.gethostname()}-{boot}-{namespace.strip('pid:[]')}"
+
+
+def _start_time(pid: int) -> str:
+    """Clock ticks since boot at which ``pid`` started (field 22 of /proc/PID/stat); empty when it does not run."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    fields = text.rpartition(")")[2].split()
+    return "" if fields[0] == "Z" else fields[19]
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A run found on the engine: its labels' owner, and whether it was kept on purpose."""
+
+    run: str
+    owner: Owner
+    kept: bool
+    project: str
+
+    @property
+    def stale(self) -> bool:
+        """Whether its owner is dead and nobody asked to keep it."""
+        return not self.kept and not self.owner.alive
+
+
+def find_runs(engine: Engine) -> list[Leftover]:
+    """Every run of the kit on this engine, from the labels of containers, volumes and networks."""
+    filters = {"label": [LABEL_RUN]}
+    entries: list[Mapping[str, str]] = []
+    entries += [entry["Labels"] or {} for entry in engine.client.api.containers(all=True, filters=filters)]
+    entries += [entry["Labels"] or {} for entry in engine.client.api.networks(filters=filters)]
+    entries += [entry["Labels"] or {} for entry in engine.client.api.volumes(filters=filters)["Volumes"] or ()]
+    runs: dict[str, Leftover] = {}
+    for labels in entries:
+        run = labels[LABEL_RUN]
+        runs.setdefault(
+            run,
+            Leftover(
+                run,
+                Owner(labels.get(LABEL_OWNER_PID, ""), labels.get(LABEL_HOST, "")),
+                labels.get(LABEL_KEPT) == "yes",
+                labels.get("com.docker.compose.project", ""),
+            ),
+        )
+    return list(runs.values())
+
+
+def remove_stale(engine: Engine) -> list[str]:
+    """Remove what dead owners left: containers, networks, volumes, temporary folders. Returns the runs' names."""
+    removed = []
+    for leftover in find_runs(engine):
+        if leftover.stale:
+            engine.remove_project({LABEL_RUN: leftover.run})
+            removed.append(leftover.run)
+    for folder in Path(tempfile.gettempdir()).glob(f"{TEMP_PREFIX}*"):
+        pid = folder.name.removeprefix(TEMP_PREFIX).partition("-")[0]
+        number, _, started = pid.partition("@")
+        if number.isdigit() and _start_time(int(number)) != started:
+            shutil.rmtree(folder, ignore_errors=True)
+    return removed

@@ -1,0 +1,87 @@
+"""The wrapper that every fault runs in: healthy before, undone whatever happens, healthy after, interval recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rmqkit.cluster.cluster import Cluster
+from rmqkit.cluster.peers import Peer
+from rmqkit.errors import FaultError, NoLeaderError
+from rmqkit.faults.timeline import Failover, Phase, observe
+from rmqkit.history import History
+
+
+def check_quorum(cluster: Cluster, victims: Sequence[Peer], *, allow_quorum_loss: bool) -> None:
+    """Refuse a fault that would leave a group without a majority, unless asked for."""
+    if allow_quorum_loss:
+        return
+    group = cluster.members.of(victims[0].group)
+    up = [peer for peer in group if peer not in victims and cluster.state(peer).running]
+    if len(up) * 2 <= len(group):
+        raise FaultError(
+    """Refuse a fault that would leave a group without a majority, unless that is asked for."""
+            hint="bring the others back first, or pass allow_quorum_loss=True where that is the point",
+        )
+
+
+@contextmanager
+def leader_fault(
+    cluster: Cluster,
+    *,
+    kind: str,
+    group: str | None,
+    inject: Callable[[Peer], None],
+    heal: Callable[[Peer], None],
+    history: History | None,
+    timeout_s: float | None,
+) -> Iterator[Failover]:
+    """Find the leader, take it out, watch the switch, yield; bring it back and wait until it has caught up.
+
+    The victim is brought back even when the block or the observation fails; only then without waiting.
+    """
+    timeout_s = timeout_s or cluster.timeout_s
+    history = history if history is not None else History()
+    cluster.container_of(cluster.members.of(group)[0])
+    victim = _healthy_leader(cluster, group)
+    check_quorum(cluster, [victim], allow_quorum_loss=False)
+    started = time.monotonic()
+    ended_well = False
+    try:
+        failover = observe(
+            cluster,
+            kind=kind,
+            victim=victim,
+            inject=lambda: inject(victim),
+            timeout_s=timeout_s,
+            history=history,
+        )
+        yield failover
+        ended_well = True
+    finally:
+        heal(victim)
+        history.add_fault(kind, "healed", str(victim))
+    if ended_well:
+        failover.restored.append(Phase("restarted", time.monotonic() - started))
+        cluster.wait_caught_up(victim.group, timeout_s=timeout_s)
+        failover.restored.append(Phase("restored", time.monotonic() - started))
+        history.add_fault(kind, "restored", str(victim))
+
+
+def _healthy_leader(cluster: Cluster, group: str | None) -> Peer:
+    """The agreed leader of a group whose every peer is in. Raises NoLeaderError or FaultError."""
+    name = cluster.members.of(group)[0].group
+    status = cluster.status().group(name)
+    if status.leader is None:
+        raise NoLeaderError(
+            f"there is no leader of {name} to take out: {'; '.join(status.disagreements)}",
+            details=[f"{v.peer.id}: leader={v.raft_leader} role={v.role or '?'} {v.raft_error}" for v in status.peers],
+            hint="wait until the cluster is healthy (`rmqkit status --watch`)",
+        )
+    if status.absent:
+        raise FaultError(
+            f"{name} is not healthy before the fault: {'; '.join(status.absent)}",
+            hint="wait until every peer is in (`Cluster.wait_ready`, `rmqkit status --watch`)",
+        )
+    return status.leader

@@ -1,0 +1,37 @@
+"""Read-back: every message of a topic from every replica, into the history.
+
+Followers serve pulls whatever ``slaveReadEnable`` says (PullMessageProcessor), so each replica is asked directly. A
+replica that cannot be read to its end is recorded as such, and the verdict says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rmqkit.client.broker import BrokerClient
+from rmqkit.client.pull import read_queue
+from rmqkit.errors import RmqkitError
+from rmqkit.history import History, ReadRecord
+from rmqkit.transport.pool import ChannelPool
+
+
+def read_back(pool: ChannelPool, replicas: Mapping[str, str], *, topic: str, history: History) -> dict[str, str]:
+    """Read ``topic`` from each replica (name to address). Returns, per replica that failed, what went wrong.
+
+    Every queue is read that the replica has or that an acknowledged send went to: a replica whose topic has fewer
+    queues than the messages went into was not read to its end, rather than "without messages".
+    """
+    sent_to = {send.queue for send in history.sends() if send.topic == topic and send.queue >= 0}
+    failed: dict[str, str] = {}
+    for name, address in replicas.items():
+        try:
+            queues = sent_to | set(BrokerClient(pool, address).topic_stats(topic))
+            for queue in sorted(queues):
+                for message in read_queue(pool, address, topic=topic, queue_id=queue):
+                    history.add_read(
+                        ReadRecord(name, message.unique_key, message.topic, message.queue_id, message.queue_offset)
+                    )
+        except RmqkitError as error:
+            failed[name] = str(error).splitlines()[0]
+        history.reader_done(name, reached_end=name not in failed)
+    return failed

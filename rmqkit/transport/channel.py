@@ -1,0 +1,332 @@
+"""One connection to one peer: requests out, answers matched by their number, every call with a deadline.
+
+What belongs here: the socket, who reads it, what a failure means for the requests in flight. What does not:
+connecting again (``pool``), what a request means (``rmqkit.client``).
+
+There is no thread. Of the callers that wait for an answer, one reads the socket and hands out what it
+finds; when it has its own answer, the next one takes over. So a channel with nobody waiting costs nothing,
+and a long poll does not hold up the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import select
+import socket
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from rmqkit.errors import (
+    ConnectionLostError,
+    RequestTimeoutError,
+    TransportError,
+    WireError,
+)
+from rmqkit.transport.dial import dial, reason
+from rmqkit.waiting import Deadline
+from rmqkit.wire.codes import ResponseCode, request_name
+from rmqkit.wire.frames import FLAG_ONEWAY, Command, FrameDecoder, encode
+
+DEFAULT_CONNECT_TIMEOUT_S = 3.0
+
+_READ_BYTES = 262_144
+_OPAQUE_LIMIT = 0x7FFF_FFFF
+_LONGEST_POLL_S = 3600.0
+
+
+class Channel:
+    """One open TCP connection, safe for use by several threads. Made by :meth:`open`.
+
+    After :class:`ConnectionLostError` or :class:`WireError` it is broken for good (:attr:`is_broken`); a
+    time-out leaves it usable, and the late answer is dropped when it comes.
+    """
+
+    def __init__(self, stream: socket.socket, *, address: str) -> None:
+        """Take over a connected socket; :meth:`open` is the usual way."""
+        stream.settimeout(0.0)
+        self.address = address
+        self._socket = stream
+        self._decoder = FrameDecoder()
+        self._opaques = itertools.count(1)
+        self._state = threading.Condition()
+        self._write_lock = threading.Lock()
+        self._waiting: set[int] = set()
+        self._answers: dict[int, Command] = {}
+        self._reading = False
+        self._users = 0
+        self._retired = False
+        self._failure: _Failure | None = None
+        self._closed = False
+
+    @classmethod
+    def open(cls, address: str, *, connect_timeout_s: float = DEFAULT_CONNECT_TIMEOUT_S) -> Self:
+        """Connect to ``host:port``. Raises :class:`ConnectFailedError`, with the reason, within the time
+        given.
+        """
+        return cls(dial(address, timeout_s=connect_timeout_s), address=address)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether no further request can succeed on this connection."""
+        return self._failure is not None
+
+    def request(self, command: Command, *, timeout_s: float) -> Command:
+        """Send ``command`` under a number of its own and give the answer, whatever its code.
+
+        Raises :class:`RequestTimeoutError`, :class:`ConnectionLostError` (both tell by ``request_sent``
+        whether the peer may have seen the request) or :class:`WireError` when the peer answers garbage.
+        """
+        deadline = Deadline.after(timeout_s)
+        opaque = next(self._opaques) & _OPAQUE_LIMIT
+        frame = encode(command, opaque=opaque)
+        self._enter()
+        try:
+            with self._state:
+                self._waiting.add(opaque)
+            try:
+                self._write(frame, command, deadline, timeout_s)
+                return self._await(opaque, command, deadline, timeout_s)
+            finally:
+                with self._state:
+                    self._waiting.discard(opaque)
+                    self._answers.pop(opaque, None)
+        finally:
+            self._leave()
+
+    def oneway(self, command: Command, *, timeout_s: float) -> None:
+        """Send ``command`` marked as one-way: written to the connection, and nothing is known beyond that."""
+        deadline = Deadline.after(timeout_s)
+        marked = Command(
+            code=command.code,
+            flag=command.flag | FLAG_ONEWAY,
+            remark=command.remark,
+            ext=command.ext,
+            body=command.body,
+            language=command.language,
+            version=command.version,
+        )
+        frame = encode(marked, opaque=next(self._opaques) & _OPAQUE_LIMIT)
+        self._enter()
+        try:
+            self._write(frame, command, deadline, timeout_s)
+        finally:
+            self._leave()
+
+    def close(self) -> None:
+        """Close the connection; requests in flight get :class:`ConnectionLostError`. May be called twice."""
+        self._fail("the channel was closed by its owner")
+
+    def retire(self) -> None:
+        """Close as soon as the last request in flight has ended."""
+        with self._state:
+            self._retired = True
+            idle = self._users == 0
+        if idle:
+            self.close()
+
+    # -- life of the socket: closed by whoever leaves last, so that nobody works on a reused descriptor
+
+    def _enter(self) -> None:
+        with self._state:
+            if self._failure is not None:
+                raise self._failure.error(request_sent=False)
+            self._users += 1
+
+    def _leave(self) -> None:
+        with self._state:
+            self._users -= 1
+            close = self._users == 0 and (self._failure is not None or self._retired)
+            if close:
+                self._close_socket()
+
+    def _fail(self, what: str, *, hint: str = "", garbage: WireError | None = None) -> None:
+        with self._state:
+            if self._failure is None:
+                self._failure = _Failure(self.address, what, hint, garbage)
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever reads it
+            if self._users == 0:
+                self._close_socket()
+            self._state.notify_all()
+
+    def _close_socket(self) -> None:
+        if self._failure is None:
+            self._failure = _Failure(self.address, "the channel was retired", "", None)
+        if not self._closed:
+            self._closed = True
+            self._socket.close()
+
+    # -- writing
+
+    def _write(self, frame: bytes, command: Command, deadline: Deadline, timeout_s: float) -> None:
+        if not self._write_lock.acquire(timeout=deadline.left_s):
+            raise self._timed_out(command, timeout_s, sent=False, why="another request was still being written")
+        try:
+            if self._looks_stale():
+                raise self._failed(request_sent=False)
+            view = memoryview(frame)
+            while view:
+                try:
+                    view = view[self._socket.send(view) :]
+                    continue
+                except BlockingIOError:
+                    pass
+                except OSError as error:
+                    sent = len(view) < len(frame)
+                    self._fail(f"the connection broke while a request was written ({reason(error)})")
+                    raise self._failed(request_sent=sent) from error
+                if not self._poll(select.POLLOUT, deadline) and deadline.passed:
+                    sent = len(view) < len(frame)
+                    if sent:  # half a frame cannot be taken back
+                        self._fail("a request was cut off by its deadline")
+                    raise self._timed_out(command, timeout_s, sent=sent, why="the peer takes no bytes")
+        finally:
+            self._write_lock.release()
+
+    def _looks_stale(self) -> bool:
+        """Whether the peer closed the connection while it lay idle; reads what came in the meantime."""
+        with self._state:
+            if self._failure is not None:
+                return True
+            if self._reading:
+                return False
+            self._reading = True
+        try:
+            while self._poll(select.POLLIN, None):
+                if not self._read_some():
+                    return True
+        finally:
+            self._stop_reading()
+        return self._failure is not None
+
+    # -- reading
+
+    def _await(self, opaque: int, command: Command, deadline: Deadline, timeout_s: float) -> Command:
+        while True:
+            with self._state:
+                while True:
+                    answer = self._answers.pop(opaque, None)
+                    if answer is not None:
+                        return answer
+                    if self._failure is not None:
+                        raise self._failure.error(request_sent=True)
+                    if deadline.passed:
+                        raise self._timed_out(command, timeout_s, sent=True, why="no answer came")
+                    if not self._reading:
+                        self._reading = True
+                        break
+                    self._state.wait(deadline.left_s)
+            try:
+                while opaque not in self._answers and self._failure is None and not deadline.passed:
+                    if self._poll(select.POLLIN, deadline):
+                        self._read_some()
+            finally:
+                self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        with self._state:
+            self._reading = False
+            self._state.notify_all()
+
+    def _read_some(self) -> bool:
+        """Take what the socket has; only by the caller that set ``_reading``. False when the connection is
+        over.
+        """
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError as error:
+            self._fail(f"the connection broke ({reason(error)})", hint=_LOST_HINT)
+            return False
+        if not data:
+            cut = f" in the middle of a frame ({self._decoder.buffered} bytes of it)"
+            self._fail(f"the peer closed the connection{cut if self._decoder.buffered else ''}", hint=_LOST_HINT)
+            return False
+        try:
+            for command in self._decoder.feed(data):
+                self._take(command)
+        except WireError as error:
+            self._fail(error.what, garbage=error)
+            return False
+        return True
+
+    def _take(self, command: Command) -> None:
+        if command.is_response:
+            with self._state:
+                if command.opaque in self._waiting:
+                    self._answers[command.opaque] = command
+                    self._state.notify_all()
+            return  # an answer that nobody waits for is dropped quietly
+        if not command.is_oneway:
+            self._refuse(command)
+
+    def _refuse(self, command: Command) -> None:
+        """Tell a peer that asks *us* something that it is not supported; never wait for it."""
+        answer = Command.answer(
+            command, code=ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark="rmqkit answers no requests"
+        )
+        if self._write_lock.acquire(blocking=False):
+            try:
+                frame = encode(answer)
+                if self._socket.send(frame) != len(frame):
+                    self._fail("an answer to the peer's own request did not fit into the connection")
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._fail(f"the connection broke ({reason(error)})")
+            finally:
+                self._write_lock.release()
+
+    # -- helpers
+
+    def _poll(self, events: int, deadline: Deadline | None) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, events)
+        wait_ms = 0.0 if deadline is None else min(deadline.left_s, _LONGEST_POLL_S) * 1000
+        return bool(poll.poll(wait_ms))
+
+    def _failed(self, *, request_sent: bool) -> Exception:
+        assert self._failure is not None
+        return self._failure.error(request_sent=request_sent)
+
+    def _timed_out(self, command: Command, timeout_s: float, *, sent: bool, why: str) -> TransportError:
+        return RequestTimeoutError(
+            f"{self.address} gave no answer to request {request_name(command.code)} within {timeout_s:.3g} s ({why})",
+            address=self.address,
+            request_sent=sent,
+            hint="a peer that does not know a request code gives no answer at all; otherwise it is paused,"
+            " cut off or overloaded",
+        )
+
+
+_LOST_HINT = "the process ended, or (behind Docker's port proxy) nothing listens there any more"
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a channel is broken for good; each request in flight gets an error of its own from it."""
+
+    address: str
+    what: str
+    hint: str
+    garbage: WireError | None
+
+    def error(self, *, request_sent: bool) -> Exception:
+        if self.garbage is not None:
+            kind, seen = type(self.garbage), self.garbage
+            return kind(f"{self.address}: {seen.what}", hint=seen.hint, details=seen.details)
+        return ConnectionLostError(
+            f"{self.address}: {self.what}", address=self.address, request_sent=request_sent, hint=self.hint
+        )

@@ -1,0 +1,138 @@
+"""A pool of channels: one per address, opened when first used, opened again after it broke.
+
+What belongs here: which channel serves a request. What does not: the connection itself (``channel``),
+retries of requests whose effect is unknown (``rmqkit.client``).
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Protocol, Self
+
+from rmqkit.errors import ConnectionLostError, RequestTimeoutError, UsageError, WireError
+from rmqkit.transport.channel import Channel
+from rmqkit.waiting import Deadline
+from rmqkit.wire.frames import Command
+
+
+class Requester(Protocol):
+    """Whatever takes a request to an address and brings the answer: a pool, or a scripted one in tests."""
+
+    def request(self, address: str, command: Command, *, timeout_s: float) -> Command:
+        """The answer to ``command``, or an error of the transport."""
+        ...
+
+
+class ChannelPool:
+    """Channels by address, safe for use by several threads; closing it ends all of them."""
+
+    def __init__(self, *, connect_timeout_s: float = 3.0) -> None:
+        self._connect_timeout_s = connect_timeout_s
+        self._lock = threading.Lock()
+        self._channels: dict[str, Channel] = {}
+        self._opening: dict[str, threading.Lock] = {}
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def request(self, address: str, command: Command, *, timeout_s: float) -> Command:
+        """Send ``command`` to ``address`` and give the answer; connecting counts into ``timeout_s``.
+
+        A kept connection that turns out closed before anything was written is replaced once. Nothing else is
+        tried again: the caller knows whether it may be. Raises what :class:`Channel` raises.
+        """
+        deadline = Deadline.after(timeout_s)
+        channel, is_new = self._channel(address, deadline)
+        try:
+            return self._ask(address, channel, command, deadline)
+        except ConnectionLostError as error:
+            if error.request_sent or is_new:
+                raise
+        channel, _ = self._channel(address, deadline)
+        return self._ask(address, channel, command, deadline)
+
+    def oneway(self, address: str, command: Command, *, timeout_s: float) -> None:
+        """Write ``command`` to ``address``, marked as one-way."""
+        deadline = Deadline.after(timeout_s)
+        channel, is_new = self._channel(address, deadline)
+        try:
+            channel.oneway(command, timeout_s=deadline.left_s)
+        except ConnectionLostError as error:
+            self._drop(address, channel)
+            if error.request_sent or is_new:
+                raise
+            self._channel(address, deadline)[0].oneway(command, timeout_s=deadline.left_s)
+
+    def forget(self, address: str) -> None:
+        """Drop the channel to ``address``, if there is one; requests in flight on it end first."""
+        with self._lock:
+            channel = self._channels.pop(address, None)
+        if channel is not None:
+            channel.retire()
+
+    def close(self) -> None:
+        """Close all channels. Requests in flight get :class:`ConnectionLostError`."""
+        with self._lock:
+            self._closed = True
+            channels = list(self._channels.values())
+            self._channels.clear()
+        for channel in channels:
+            channel.close()
+
+    def _ask(self, address: str, channel: Channel, command: Command, deadline: Deadline) -> Command:
+        try:
+            return channel.request(command, timeout_s=deadline.left_s)
+        except (ConnectionLostError, RequestTimeoutError, WireError):
+            # After a time-out the connection may be a dead one that TCP keeps for minutes: the next request
+            # takes a new one, and what is in flight on the old one may still be answered.
+            self._drop(address, channel)
+            raise
+
+    def _channel(self, address: str, deadline: Deadline) -> tuple[Channel, bool]:
+        channel = self._existing(address)
+        if channel is not None:
+            return channel, False
+        with self._lock:
+            opening = self._opening.setdefault(address, threading.Lock())
+        if not opening.acquire(timeout=deadline.left_s):
+            raise RequestTimeoutError(
+                f"{address}: another request was still connecting when the time was over",
+                address=address,
+                request_sent=False,
+            )
+        try:
+            channel = self._existing(address)
+            if channel is not None:
+                return channel, False
+            channel = Channel.open(address, connect_timeout_s=min(self._connect_timeout_s, deadline.left_s))
+            with self._lock:
+                if not self._closed:
+                    self._channels[address] = channel
+                    return channel, True
+            channel.close()
+            raise UsageError(f"the channel pool was closed while it connected to {address}")
+        finally:
+            opening.release()
+
+    def _existing(self, address: str) -> Channel | None:
+        with self._lock:
+            if self._closed:
+                raise UsageError("the channel pool is closed", hint="use it inside its `with` block")
+            channel = self._channels.get(address)
+            if channel is not None and channel.is_broken:
+                del self._channels[address]
+                return None
+            return channel
+
+    def _drop(self, address: str, channel: Channel) -> None:
+        with self._lock:
+            if self._channels.get(address) is channel:
+                del self._channels[address]
+        channel.retire()

@@ -1,0 +1,340 @@
+"""Frames of the remoting protocol: a command to bytes and back, whole or piece by piece.
+
+What belongs here: the frame (length, header, body) and both header types (JSON and ROCKETMQ binary). What
+does not: the meaning of a body (``bodies``, ``messages``), sockets (``rmqkit.transport``).
+
+Source: RemotingCommand, RocketMQSerializable and NettyDecoder of RocketMQ's remoting module.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from rmqkit.errors import FrameTooLargeError, WireError
+
+MAX_FRAME_BYTES = 16_777_216
+"""NettyDecoder.FRAME_MAX_LENGTH: the peer closes a connection that sends more."""
+
+CLIENT_VERSION = 401
+"""MQVersion ordinal of V4_9_4: accepted by 4.5.1 to 5.3.2, below the version that a proxy sends GO_AWAY to.
+"""
+
+CLIENT_LANGUAGE = "PYTHON"
+"""Every version knows it; an unknown language makes the peer fail to decode the header."""
+
+FLAG_RESPONSE = 1
+FLAG_ONEWAY = 2
+
+_JSON_HEADER = 0
+_BINARY_HEADER = 1
+_LANGUAGES = (
+    "JAVA",
+    "CPP",
+    "DOTNET",
+    "PYTHON",
+    "DELPHI",
+    "ERLANG",
+    "RUBY",
+    "OTHER",
+    "HTTP",
+    "GO",
+    "PHP",
+    "OMS",
+    "RUST",
+)
+_NO_EXT: Mapping[str, str] = MappingProxyType({})
+
+_LENGTHS = struct.Struct(">II")
+_BINARY_FIXED = struct.Struct(">hBhiii")
+_INT = struct.Struct(">i")
+_SHORT = struct.Struct(">h")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One frame: a request, a one-way request, or an answer. ``ext`` holds the header's fields as text."""
+
+    code: int
+    opaque: int = 0
+    flag: int = 0
+    remark: str = ""
+    ext: Mapping[str, str] = field(default_factory=lambda: _NO_EXT)
+    body: bytes = b""
+    language: str = CLIENT_LANGUAGE
+    version: int = CLIENT_VERSION
+
+    @property
+    def is_response(self) -> bool:
+        """Whether this answers a request."""
+        return bool(self.flag & FLAG_RESPONSE)
+
+    @property
+    def is_oneway(self) -> bool:
+        """Whether the sender expects no answer."""
+        return bool(self.flag & FLAG_ONEWAY)
+
+    @classmethod
+    def request(cls, code: int, *, ext: Mapping[str, object] | None = None, body: bytes = b"") -> Command:
+        """A request; values of ``ext`` become text (booleans as Java writes them), ``None`` is left out."""
+        return cls(code=int(code), ext=_as_text(ext) if ext else _NO_EXT, body=body)
+
+    @classmethod
+    def answer(
+        cls,
+        request: Command,
+        *,
+        code: int = 0,
+        remark: str = "",
+        ext: Mapping[str, object] | None = None,
+        body: bytes = b"",
+    ) -> Command:
+        """The answer to ``request``: what a peer would send (for scripted peers, and to refuse a peer's
+        request).
+        """
+        return cls(
+            code=int(code),
+            opaque=request.opaque,
+            flag=FLAG_RESPONSE,
+            remark=remark,
+            ext=_as_text(ext) if ext else _NO_EXT,
+            body=body,
+        )
+
+
+def encode(command: Command, *, opaque: int | None = None, binary_header: bool = False) -> bytes:
+    """The whole frame of ``command``; ``opaque`` replaces the command's own.
+
+    Raises :class:`FrameTooLargeError` beyond the protocol's limit and :class:`WireError` for a value that the
+    header cannot hold (a binary header has 16 bits for the code, so DLedger's codes need the JSON one).
+    """
+    number = command.opaque if opaque is None else opaque
+    header = _encode_binary(command, number) if binary_header else _encode_json(command, number)
+    total = 4 + len(header) + len(command.body)
+    if total > MAX_FRAME_BYTES:
+        raise FrameTooLargeError(
+            f"a frame of {total} bytes (header {len(header)}, body {len(command.body)}) is beyond"
+            f" the protocol's limit of {MAX_FRAME_BYTES}",
+            hint="send a smaller body; the peer would close the connection",
+        )
+    kind = _BINARY_HEADER if binary_header else _JSON_HEADER
+    return b"".join((_LENGTHS.pack(total, kind << 24 | len(header)), header, command.body))
+
+
+def decode(frame: bytes) -> Command:
+    """The command in one whole frame. Raises :class:`WireError` when it is short, long or not a frame."""
+    decoder = FrameDecoder()
+    commands = list(decoder.feed(frame))
+    if len(commands) != 1 or decoder.buffered:
+        raise WireError(
+            f"expected one whole frame, found {len(commands)} and {decoder.buffered} bytes of another"
+            f" (first bytes {bytes(frame[:16])!r})"
+        )
+    return commands[0]
+
+
+class FrameDecoder:
+    """Takes bytes as they come and gives the commands that are complete. Sans-IO; one per connection.
+
+    After an error the stream has lost its borders: close the connection.
+    """
+
+    __slots__ = ("_buffer", "_seen_any")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._seen_any = False
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of a frame that is not complete yet."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[Command]:
+        """Add ``data`` at once; the iterator gives complete commands, then raises if what follows is no
+        frame.
+        """
+        self._buffer += data
+        return self._drain()
+
+    def _drain(self) -> Iterator[Command]:
+        buffer = self._buffer
+        while len(buffer) >= 4:
+            total = int.from_bytes(buffer[:4], "big")
+            if total > MAX_FRAME_BYTES:
+                raise FrameTooLargeError(
+                    f"{self._where()} announces {total} bytes, beyond the protocol's limit of"
+                    f" {MAX_FRAME_BYTES}; first bytes {bytes(buffer[:24])!r}",
+                    hint=_guess(bytes(buffer[:24])),
+                )
+            if total < 4:
+                raise WireError(
+                    f"{self._where()} announces {total} bytes, fewer than its own header length field;"
+                    f" first bytes {bytes(buffer[:24])!r}",
+                    hint=_guess(bytes(buffer[:24])),
+                )
+            if len(buffer) < 4 + total:
+                return
+            frame = bytes(buffer[: 4 + total])
+            del buffer[: 4 + total]
+            command = _decode_frame(frame, where=self._where())
+            self._seen_any = True
+            yield command
+
+    def _where(self) -> str:
+        return "a frame" if self._seen_any else "the first frame"
+
+
+def _as_text(ext: Mapping[str, object]) -> Mapping[str, str]:
+    out: dict[str, str] = {}
+    for name, value in ext.items():
+        if value is None:
+            continue
+        if isinstance(value, bool):
+            out[name] = "true" if value else "false"
+        elif isinstance(value, int):
+            out[name] = str(int(value))
+        else:
+            out[name] = str(value)
+    return out
+
+
+def _encode_json(command: Command, opaque: int) -> bytes:
+    header: dict[str, object] = {
+        "code": command.code,
+        "language": command.language,
+        "version": command.version,
+        "opaque": opaque,
+        "flag": command.flag,
+        "serializeTypeCurrentRPC": "JSON",
+    }
+    if command.remark:
+        header["remark"] = command.remark
+    if command.ext:
+        header["extFields"] = dict(command.ext)
+    return json.dumps(header, separators=(",", ":")).encode("ascii")
+
+
+def _encode_binary(command: Command, opaque: int) -> bytes:
+    try:
+        parts: list[bytes] = []
+        for name, value in command.ext.items():
+            name_bytes, value_bytes = name.encode(), value.encode()
+            parts += (_SHORT.pack(len(name_bytes)), name_bytes, _INT.pack(len(value_bytes)), value_bytes)
+        ext = b"".join(parts)
+        remark = command.remark.encode()
+        fixed = _BINARY_FIXED.pack(
+            command.code,
+            _LANGUAGES.index(command.language),
+            command.version,
+            opaque,
+            command.flag,
+            len(remark),
+        )
+        return b"".join((fixed, remark, _INT.pack(len(ext)), ext))
+    except (struct.error, ValueError) as error:
+        raise WireError(
+            f"a binary header cannot hold {command.code=} {command.language=} {command.version=}: {error}",
+            hint="use the JSON header",
+        ) from error
+
+
+def _decode_frame(frame: bytes, *, where: str) -> Command:
+    _, word = _LENGTHS.unpack_from(frame)
+    kind, header_length = word >> 24, word & 0xFFFFFF
+    if header_length > len(frame) - 8:
+        raise WireError(
+            f"{where} has a header of {header_length} bytes in {len(frame) - 8}; first bytes {frame[:24]!r}",
+            hint=_guess(frame),
+        )
+    header, body = frame[8 : 8 + header_length], frame[8 + header_length :]
+    if kind == _JSON_HEADER:
+        return _decode_json(header, body)
+    if kind == _BINARY_HEADER:
+        return _decode_binary(header, body)
+    raise WireError(
+        f"{where} has header type {kind}; RocketMQ knows 0 (JSON) and 1 (binary); first bytes {frame[:24]!r}",
+        hint=_guess(frame),
+    )
+
+
+def _decode_json(header: bytes, body: bytes) -> Command:
+    try:
+        fields = json.loads(header)
+        ext = fields.get("extFields")
+        flag, remark = fields.get("flag", 0), fields.get("remark")
+        command = Command(
+            code=fields["code"],
+            opaque=fields["opaque"],
+            flag=flag,
+            remark="" if remark is None else remark,
+            ext={name: value if isinstance(value, str) else _scalar(value) for name, value in ext.items()}
+            if ext
+            else _NO_EXT,
+            body=body,
+            language=fields.get("language", "JAVA"),
+            version=fields.get("version", 0),
+        )
+        numbers = (command.code, command.opaque, command.flag, command.version)
+        if not all(type(number) is int for number in numbers) or not isinstance(command.remark, str):
+            raise TypeError("code, opaque, flag and version must be integers, remark text")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise WireError(f"a JSON header does not parse ({type(error).__name__}: {error}): {header[:120]!r}") from error
+    return command
+
+
+def _scalar(value: object) -> str:
+    if value is None:
+        return ""
+    return json.dumps(value)
+
+
+def _decode_binary(header: bytes, body: bytes) -> Command:
+    try:
+        code, language, version, opaque, flag, remark_length = _BINARY_FIXED.unpack_from(header)
+        at = _BINARY_FIXED.size
+        remark, at = _take(header, at, remark_length)
+        (ext_length,) = _INT.unpack_from(header, at)
+        at += 4
+        if ext_length != len(header) - at:
+            raise ValueError(f"ext fields of {ext_length} bytes in {len(header) - at}")
+        ext: dict[str, str] = {}
+        while at < len(header):
+            name, at = _take(header, at + 2, _SHORT.unpack_from(header, at)[0])
+            value, at = _take(header, at + 4, _INT.unpack_from(header, at)[0])
+            ext[name] = value
+    except (struct.error, ValueError) as error:
+        raise WireError(f"a binary header does not parse ({error}): {header[:120]!r}") from error
+    return Command(
+        code=code,
+        opaque=opaque,
+        flag=flag,
+        remark=remark,
+        ext=ext or _NO_EXT,
+        body=body,
+        language=_LANGUAGES[language] if language < len(_LANGUAGES) else f"UNKNOWN({language})",
+        version=version,
+    )
+
+
+def _take(data: bytes, at: int, length: int) -> tuple[str, int]:
+    end = at + length
+    if length < 0 or end > len(data):
+        raise ValueError(f"{length} bytes at {at} of {len(data)}")
+    return data[at:end].decode(), end
+
+
+def _guess(first: bytes) -> str:
+    """What may be at the other end instead, from its first bytes."""
+    if first.startswith((b"HTTP/", b"<!DO", b"<htm")):
+        seen = "an HTTP server answered"
+    elif first.startswith(b"SSH-"):
+        seen = "an SSH server answered"
+    elif len(first) > 2 and first[0] in (0x15, 0x16) and first[1] == 3:
+        seen = "a TLS endpoint answered"
+    else:
+        seen = "an HTTP server, for one, answers 'HTTP/1.1 …'"
+    return f"is this a RocketMQ port? {seen}; NameServers listen on 9876, brokers on their listenPort"

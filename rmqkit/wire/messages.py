@@ -1,0 +1,310 @@
+"""Stored messages: the records in the body of a pull, and in a broker's commit log.
+
+What belongs here: the record's layout (decode and encode), message properties, message ids. What does not:
+which broker they came from (``rmqkit.client``), the log files around them (``rmqkit.store``).
+
+Source: MessageDecoder, MessageSysFlag, MessageVersion and UtilAll of RocketMQ's common module.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from types import MappingProxyType
+
+from rmqkit.errors import UsageError, WireError
+
+MAGIC_V1 = 0xDAA320A7
+MAGIC_V2 = 0xDAA320AB  # 5.x: two bytes for the topic's length
+MAGIC_FILLER = 0xCBD43194  # end of a commit-log file
+
+FLAG_COMPRESSED = 0x1
+FLAG_BORN_HOST_V6 = 0x10
+FLAG_STORE_HOST_V6 = 0x20
+_COMPRESSIONS = {0: "zlib", 1: "LZ4", 2: "ZSTD", 3: "zlib"}
+
+KEYS = "KEYS"
+TAGS = "TAGS"
+UNIQUE_KEY = "UNIQ_KEY"
+
+MAX_PROPERTIES_BYTES = 32_767
+MAX_BODY_BYTES = 16_777_216
+
+_HEAD = struct.Struct(">IIIiiqqiq")  # to bornTimestamp
+_STORE_TIME = struct.Struct(">q")
+_TAIL = struct.Struct(">iqi")  # reconsumeTimes, preparedTransactionOffset, bodyLen
+_V4_ALL = struct.Struct(">IIIiiqqiq8sq8siqi")
+_SHORT = struct.Struct(">H")
+_FORBIDDEN = re.compile("[\x01\x02]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """One message as a broker holds it. Text and body are decoded when asked for."""
+
+    queue_id: int
+    queue_offset: int
+    physical_offset: int
+    sys_flag: int
+    born_ms: int
+    store_ms: int
+    born_host_bytes: bytes
+    store_host_bytes: bytes
+    reconsume_times: int
+    prepared_offset: int
+    stored_body: bytes
+    body_crc: int
+    topic: str
+    properties_bytes: bytes
+    flag: int = 0
+    magic: int = MAGIC_V1
+    stored_bytes: int = 0
+    _properties: list[Mapping[str, str]] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """The message's properties. A broker may add some and drop WAIT: compare by key, not as a whole."""
+        if not self._properties:
+            self._properties.append(MappingProxyType(decode_properties(self.properties_bytes)))
+        return self._properties[0]
+
+    @property
+    def body(self) -> bytes:
+        """The body, decompressed. Raises :class:`WireError` for a compression other than zlib."""
+        if not self.sys_flag & FLAG_COMPRESSED:
+            return self.stored_body
+        kind = _COMPRESSIONS.get(self.sys_flag >> 8 & 0x7, "an unknown method")
+        if kind != "zlib":
+            raise WireError(
+                f"the body of {self.msg_id} is compressed with {kind}; the kit reads zlib only",
+                hint="set the producer's compression type to ZLIB",
+            )
+        return _inflate(self.stored_body, self.msg_id)
+
+    @property
+    def body_is_intact(self) -> bool:
+        """Whether the body matches the CRC that the broker stored beside it (DLedger keeps none of its
+        own).
+        """
+        return zlib.crc32(self.stored_body) & 0x7FFFFFFF == self.body_crc
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """KEYS, split at white space."""
+        return tuple(self.properties.get(KEYS, "").split())
+
+    @property
+    def tags(self) -> str:
+        """TAGS, or an empty text."""
+        return self.properties.get(TAGS, "")
+
+    @property
+    def unique_key(self) -> str:
+        """UNIQ_KEY: the id that the producer gave (the kit's own message id), or an empty text."""
+        return self.properties.get(UNIQUE_KEY, "")
+
+    @property
+    def msg_id(self) -> str:
+        """The offset id: address of the broker that wrote it, and the physical offset, in hex."""
+        return offset_id(self.store_host_bytes, self.physical_offset)
+
+    @property
+    def born_host(self) -> str:
+        """``ip:port`` of the producer as its broker saw it."""
+        return _host(self.born_host_bytes)
+
+    @property
+    def store_host(self) -> str:
+        """``ip:port`` of the broker that wrote it (the leader of that time, on every replica)."""
+        return _host(self.store_host_bytes)
+
+
+def iter_messages(data: bytes) -> Iterator[StoredMessage]:
+    """The records in ``data``, one after the other; fillers are skipped. Raises :class:`WireError` at the
+    first bad one.
+    """
+    at, end = 0, len(data)
+    while at < end:
+        message, at = _decode_at(data, at, end)
+        if message is not None:
+            yield message
+
+
+def decode_messages(data: bytes) -> tuple[StoredMessage, ...]:
+    """All records in ``data`` (the body of PULL, VIEW or QUERY)."""
+    return tuple(iter_messages(data))
+
+
+def encode_stored(message: StoredMessage) -> bytes:
+    """The record of ``message``: the inverse of :func:`decode_messages` (``stored_bytes`` is computed)."""
+    topic = message.topic.encode()
+    topic_length = bytes((len(topic),)) if message.magic == MAGIC_V1 else _SHORT.pack(len(topic))
+    rest = b"".join(
+        (
+            message.born_host_bytes,
+            _STORE_TIME.pack(message.store_ms),
+            message.store_host_bytes,
+            _TAIL.pack(message.reconsume_times, message.prepared_offset, len(message.stored_body)),
+            message.stored_body,
+            topic_length,
+            topic,
+            _SHORT.pack(len(message.properties_bytes)),
+            message.properties_bytes,
+        )
+    )
+    head = _HEAD.pack(
+        _HEAD.size + len(rest),
+        message.magic,
+        message.body_crc,
+        message.queue_id,
+        message.flag,
+        message.queue_offset,
+        message.physical_offset,
+        message.sys_flag,
+        message.born_ms,
+    )
+    return head + rest
+
+
+def encode_properties(properties: Mapping[str, str]) -> str:
+    """Properties as a broker wants them: ``name \\x01 value \\x02`` for each.
+
+    Raises :class:`UsageError` where a name is empty or a text holds one of the two separators, which would
+    come back as other properties than were sent.
+    """
+    for name, value in properties.items():
+        if not name or _FORBIDDEN.search(name) or _FORBIDDEN.search(value):
+            raise UsageError(
+                f"message property {name!r}={value!r}: a name must not be empty, and neither may contain"
+                " \\x01 or \\x02",
+                hint="the protocol separates properties with these two characters and cannot escape them",
+            )
+    return "".join(f"{name}\x01{value}\x02" for name, value in properties.items())
+
+
+def decode_properties(data: bytes | str) -> dict[str, str]:
+    """Properties from a record. Like MessageDecoder, drops an item that has no name and value; keeps empty
+    values.
+    """
+    text = data if isinstance(data, str) else data.decode("utf-8", errors="replace")
+    out: dict[str, str] = {}
+    for item in text.split("\x02"):
+        name, separator, value = item.partition("\x01")
+        if separator and name:
+            out[name] = value
+    return out
+
+
+def offset_id(store_host_bytes: bytes, physical_offset: int) -> str:
+    """The offset message id, as MessageDecoder.createMessageId makes it (32 hex characters, 56 for IPv6)."""
+    return (store_host_bytes + _STORE_TIME.pack(physical_offset)).hex().upper()
+
+
+def parse_offset_id(msg_id: str) -> tuple[str, int]:
+    """``(ip:port, physical offset)`` of an offset id. Raises :class:`WireError` when it is none."""
+    try:
+        raw = bytes.fromhex(msg_id)
+    except ValueError:
+        raw = b""
+    if len(raw) not in (16, 28):
+        raise WireError(f"not an offset message id: {msg_id!r}", hint="it has 32 hex characters, or 56 for IPv6")
+    return _host(raw[:-8]), int.from_bytes(raw[-8:], "big", signed=True)
+
+
+def host_bytes(ip: str, port: int) -> bytes:
+    """An address as records hold it."""
+    return ip_address(ip).packed + port.to_bytes(4, "big")
+
+
+def _host(raw: bytes) -> str:
+    address = ip_address(raw[:-4])
+    port = int.from_bytes(raw[-4:], "big")
+    return f"{address}:{port}" if len(raw) == 8 else f"[{address}]:{port}"
+
+
+def _inflate(data: bytes, msg_id: str) -> bytes:
+    engine = zlib.decompressobj()
+    try:
+        body = engine.decompress(data, MAX_BODY_BYTES)
+    except zlib.error as error:
+        raise WireError(f"the compressed body of {msg_id} does not decompress: {error}") from error
+    if not engine.eof:
+        raise WireError(f"the compressed body of {msg_id} is cut short or beyond {MAX_BODY_BYTES} bytes")
+    return body
+
+
+def _decode_at(data: bytes, at: int, end: int) -> tuple[StoredMessage | None, int]:
+    try:
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size < 8 or at + size > end:
+            raise WireError(f"a stored message at byte {at} announces {size} bytes of {end - at} left")
+        return _decode_record(data, at, size), at + size
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise WireError(f"a stored message at byte {at} does not decode: {error}") from error
+
+
+def _decode_record(data: bytes, at: int, size: int) -> StoredMessage | None:
+    end = at + size
+    magic = int.from_bytes(data[at + 4 : at + 8], "big")
+    if magic == MAGIC_FILLER:
+        return None
+    if magic not in (MAGIC_V1, MAGIC_V2):
+        raise WireError(
+            f"a stored message at byte {at} has magic 0x{magic:08X}, not 0x{MAGIC_V1:08X} or 0x{MAGIC_V2:08X}"
+        )
+    _, _, crc, queue_id, flag, queue_offset, physical_offset, sys_flag, born_ms = _HEAD.unpack_from(data, at)
+    if sys_flag & (FLAG_BORN_HOST_V6 | FLAG_STORE_HOST_V6):
+        position = at + _HEAD.size
+        born, position = _slice(data, position, 20 if sys_flag & FLAG_BORN_HOST_V6 else 8)
+        (store_ms,) = _STORE_TIME.unpack_from(data, position)
+        store, position = _slice(data, position + 8, 20 if sys_flag & FLAG_STORE_HOST_V6 else 8)
+        reconsume, prepared, body_length = _TAIL.unpack_from(data, position)
+        position += _TAIL.size
+    else:
+        fields = _V4_ALL.unpack_from(data, at)
+        born, store_ms, store, reconsume, prepared, body_length = fields[9:]
+        position = at + _V4_ALL.size
+    if body_length < 0:
+        raise WireError(f"a stored message at byte {at} has a body of {body_length} bytes")
+    body, position = _slice(data, position, body_length)
+    if magic == MAGIC_V1:
+        topic_length = data[position]
+        position += 1
+    else:
+        (topic_length,) = _SHORT.unpack_from(data, position)
+        position += 2
+    topic, position = _slice(data, position, topic_length)
+    (properties_length,) = _SHORT.unpack_from(data, position)
+    properties, position = _slice(data, position + 2, properties_length)
+    if position != end:
+        raise WireError(f"a stored message at byte {at} announces {size} bytes, its parts make {position - at}")
+    return StoredMessage(
+        queue_id=queue_id,
+        queue_offset=queue_offset,
+        physical_offset=physical_offset,
+        sys_flag=sys_flag,
+        born_ms=born_ms,
+        store_ms=store_ms,
+        born_host_bytes=born,
+        store_host_bytes=store,
+        reconsume_times=reconsume,
+        prepared_offset=prepared,
+        stored_body=body,
+        body_crc=crc,
+        topic=topic.decode(),
+        properties_bytes=properties,
+        flag=flag,
+        magic=magic,
+        stored_bytes=size,
+    )
+
+
+def _slice(data: bytes, at: int, length: int) -> tuple[bytes, int]:
+    end = at + length
+    if end > len(data):
+        raise IndexError(f"{length} bytes at {at} of {len(data)}")
+    return data[at:end], end

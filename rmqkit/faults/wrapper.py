@@ -22,7 +22,7 @@ def check_quorum(cluster: Cluster, victims: Sequence[Peer], *, allow_quorum_loss
     if len(up) * 2 <= len(group):
         raise FaultError(
     """Refuse a fault that would leave a group without a majority, unless that is asked for."""
-            hint="bring the others back first, or pass allow_quorum_loss=True where that is the point",
+            f"without {', '.join(map(str, victims))} only {len(up)} of {len(group)} peers of {group[0].group} are up",
         )
 
 

@@ -1,0 +1,237 @@
+"""compose/docker-compose.dledger.yml, brought up by Compose itself: what its users may rely on.
+
+The stock ports belong to the whole machine, so the tests that take them wait for each other (a lock file), and fail
+at once when something else has them. 40911-40913 lie in the range from which Linux takes ports for outgoing
+connections: such a connection may hold one for a moment, which looks the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rmqkit.client.nameserver import NameServerClient
+from rmqkit.client.producer import Producer
+from rmqkit.client.send import Receipt
+from rmqkit.errors import RmqkitError
+from rmqkit.topology.compose import render_compose
+from rmqkit.topology.spec import ClusterSpec
+from rmqkit.transport.pool import ChannelPool
+from rmqkit.waiting import Pending, wait_until
+
+pytestmark = pytest.mark.cluster
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = ROOT / "compose" / "docker-compose.dledger.yml"
+STOCK = ClusterSpec.stock()
+UP_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """One Compose project: the file, a name of its own, and the variables that are set for it."""
+
+    file: Path
+    name: str
+    variables: Mapping[str, str]
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """``docker compose`` on this project; nothing of the caller's own RMQ_ variables gets in."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("RMQ_")}
+        command = ["docker", "compose", "-f", str(self.file), "-p", self.name, *arguments]
+        done = subprocess.run(
+            command,
+            env={**environment, **self.variables},
+            capture_output=True,
+            text=True,
+            timeout=UP_TIMEOUT_S + 60,
+            check=False,
+        )
+        if check and done.returncode:
+            pytest.fail(
+                f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+            )
+        return done
+
+    def up(self) -> None:
+        """Start everything and wait until Docker calls each container healthy."""
+        done = self.run("up", "-d", "--wait", "--wait-timeout", str(UP_TIMEOUT_S), check=False)
+        if done.returncode:
+            logs = self.run("logs", "--no-color", "--tail", "15", check=False).stdout
+            pytest.fail(f"docker compose up did not become healthy:\n{done.stderr[-3000:]}\n{logs[-6000:]}")
+
+    def states(self) -> dict[str, str]:
+        """Service -> health, of the containers that exist."""
+        lines = self.run("ps", "-a", "--format", "json").stdout.splitlines()
+        rows = [json.loads(line) for line in lines]
+        return {row["Service"]: row["Health"] for row in rows}
+
+    def config(self) -> dict[str, Any]:
+        """The file as Compose understands it."""
+        read: dict[str, Any] = json.loads(self.run("config", "--format", "json").stdout)
+        return read
+
+
+@contextmanager
+def project(file: Path = FILE, **variables: str) -> Iterator[Project]:
+    """A project that is gone afterwards, with its volumes, whatever happened."""
+    made = Project(file=file, name=f"rmqkit-filetest-{uuid.uuid4().hex[:8]}", variables=variables)
+    try:
+        yield made
+    finally:
+        made.run("down", "-v", "--timeout", "10", "--remove-orphans")
+
+
+@contextmanager
+def ports_for_myself(ports: tuple[int, ...]) -> Iterator[None]:
+    """Hold the lock for fixed ports, and make sure that they are free."""
+    with (Path(tempfile.gettempdir()) / "rmqkit-fixed-ports.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        taken = [port for port in ports if not _is_free(port)]
+        if taken:
+            pytest.fail(
+                f"the ports {', '.join(map(str, taken))} are taken: this test needs those of the Compose file, "
+                "with nothing else on them. `ss -tanp` shows who has them (for 40911-40913 it may be an outgoing "
+                "connection: run the test again)"
+            )
+        yield
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
+
+
+def registered(pool: ChannelPool, namesrv: str) -> Mapping[int, str]:
+    """Broker ids and addresses of the group, as soon as all three are there and one of them is broker 0."""
+    server = NameServerClient(pool, namesrv)
+
+    def probe() -> Mapping[int, str] | Pending:
+        group = server.cluster_info().brokers.get("RaftNode00")
+        addresses = dict(group.addresses) if group else {}
+        return addresses if len(addresses) == 3 and 0 in addresses else Pending(f"{addresses}")
+
+    return wait_until(
+        probe,
+        label="three brokers registered, one of them as broker 0",
+        timeout_s=90,
+        every_s=0.2,
+        tolerate=(RmqkitError,),
+    )
+
+
+def acknowledged(pool: ChannelPool, namesrv: str, body: bytes) -> Receipt:
+    """The receipt of a message in queue 0 of TopicTest."""
+    producer = Producer(pool, [namesrv])
+
+    def probe() -> Receipt | Pending:
+        outcome = producer.send("TopicTest", body, queue_id=0)
+        return outcome if isinstance(outcome, Receipt) else Pending(repr(outcome))
+
+    return wait_until(probe, label="an acknowledged send", timeout_s=60, every_s=0.2, tolerate=(RmqkitError,))
+
+
+def test_compose_reads_the_file_as_the_specification_says(tmp_path: Path) -> None:
+    """No variable set: the file with variables means what the specification means when it is written out."""
+    (tmp_path / "compose").mkdir()
+    written_out = tmp_path / "compose" / FILE.name
+    written_out.write_text(render_compose(STOCK), encoding="utf-8")
+    parametrized = written_out.with_name("with-variables.yml")
+    shutil.copy(FILE, parametrized)
+    read = [Project(file=file, name="t", variables={}).config() for file in (parametrized, written_out)]
+    assert read[0] == read[1]
+
+
+def test_compose_reads_the_variables_of_three_hosts_from_an_env_file(tmp_path: Path) -> None:
+    (tmp_path / "compose").mkdir()
+    shutil.copy(FILE, tmp_path / "compose" / FILE.name)
+    head = FILE.read_text(encoding="utf-8").partition("\nname:")[0]
+    example = re.findall(r"^#     (RMQ_\w+=.*)$", head, flags=re.MULTILINE)
+    assert "RMQ_N0=0" in example
+    (tmp_path / "compose" / ".env").write_text("\n".join(example) + "\n", encoding="utf-8")
+    read = Project(file=tmp_path / "compose" / FILE.name, name="t", variables={}).config()
+    services = read["services"]
+    assert {name: service["deploy"]["replicas"] for name, service in services.items()} == {
+        "namesrv0": 1,
+        "n0": 0,
+        "n1": 1,
+        "n2": 0,
+    }
+    environment = services["n1"]["environment"]
+    assert environment["RMQ_CONF_brokerIP1"] == "10.0.0.2"
+    assert environment["RMQ_CONF_dLegerPeers"] == "n0-10.0.0.1:40911;n1-10.0.0.2:40912;n2-10.0.0.3:40913"
+    assert environment["RMQ_CONF_namesrvAddr"] == "10.0.0.1:9876;10.0.0.2:9876;10.0.0.3:9876"
+
+
+def test_a_store_can_be_a_folder_of_the_host() -> None:
+    read = Project(file=FILE, name="t", variables={"RMQ_N0_STORE": "/srv/rmq/n0"}).config()
+    assert read["services"]["n0"]["volumes"][0] == {
+        "type": "bind",
+        "source": "/srv/rmq/n0",
+        "target": "/var/lib/rocketmq",
+        "bind": {"create_host_path": True},
+    }
+    assert "n0-data" not in read["volumes"]
+
+
+def test_up_brings_a_cluster_on_the_stock_ports_that_keeps_its_messages_over_down() -> None:
+    with ports_for_myself(STOCK.ports()), project() as running, ChannelPool() as pool:
+        running.up()
+        assert running.states() == dict.fromkeys(("namesrv0", "n0", "n1", "n2"), "healthy")
+        addresses = registered(pool, "127.0.0.1:9876")
+        assert set(addresses.values()) == {"127.0.0.1:30911", "127.0.0.1:30921", "127.0.0.1:30931"}
+        first = acknowledged(pool, "127.0.0.1:9876", b"x")
+        assert first.address == addresses[0]
+
+        running.run("down", "--timeout", "20")
+        assert running.states() == {}
+        running.up()
+        registered(pool, "127.0.0.1:9876")
+        second = acknowledged(pool, "127.0.0.1:9876", b"y")
+        assert second.queue_offset > first.queue_offset
+
+
+def test_up_builds_a_missing_image_before_anything_starts(tmp_path: Path) -> None:
+    """With nothing prepared: one build, then four services of that image, although three of them cannot build it.
+
+    The build itself is a stand-in that takes a second; its base is the image that the kit has already built.
+    """
+    image = f"rmqkit/filetest:{uuid.uuid4().hex[:8]}"
+    (tmp_path / "compose").mkdir()
+    shutil.copy(FILE, tmp_path / "compose" / FILE.name)
+    (tmp_path / "images" / "rocketmq").mkdir(parents=True)
+    (tmp_path / "images" / "rocketmq" / "Dockerfile").write_text(
+        f"FROM {STOCK.image_ref}\nARG EDITION\nLABEL filetest=${{EDITION}}\n", encoding="utf-8"
+    )
+    moved = STOCK.replace(edition="stand-in")
+    with (
+        ports_for_myself(STOCK.ports()),
+        project(tmp_path / "compose" / FILE.name, RMQ_IMAGE=image, RMQ_EDITION=moved.edition) as running,
+    ):
+        try:
+            running.up()
+            assert set(running.states()) == {"namesrv0", "n0", "n1", "n2"}
+            built = subprocess.run(["docker", "inspect", image], capture_output=True, text=True, check=True)
+            assert json.loads(built.stdout)[0]["Config"]["Labels"]["filetest"] == "stand-in"
+        finally:
+            running.run("down", "-v", "--timeout", "1")
+            subprocess.run(["docker", "rmi", "-f", image], capture_output=True, check=False)

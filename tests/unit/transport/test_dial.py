@@ -1,0 +1,64 @@
+"""Promises of rmqkit.transport.dial."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from rmqkit.errors import ConnectFailedError, UsageError
+from rmqkit.transport.dial import dial, parse_address
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1:9876", ("127.0.0.1", 9876)),
+        ("broker-a.example:10911", ("broker-a.example", 10911)),
+        ("[::1]:9876", ("::1", 9876)),
+    ],
+)
+def test_addresses_are_taken_apart(address: str, expected: tuple[str, int]) -> None:
+    assert parse_address(address) == expected
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "localhost", ":9876", "host:", "host:x", "host:0", "host:65536", "::1:9876", "http://h:1", "a b:1", "h:-1"],
+)
+def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1:9876"):
+        parse_address(address)
+
+
+def test_a_refused_connection_says_so(dead_address: str) -> None:
+    with pytest.raises(ConnectFailedError) as caught:
+        dial(dead_address, timeout_s=1)
+    assert f"cannot connect to {dead_address} (Connection refused" in str(caught.value)
+    assert not caught.value.request_sent
+
+
+def test_a_host_name_that_does_not_resolve_says_so() -> None:
+    with pytest.raises(ConnectFailedError, match="does not resolve"):
+        dial("no-such-host.invalid:9876", timeout_s=5)
+
+
+@pytest.mark.parametrize("host", ["a" * 70, "a..b"])
+def test_an_impossible_host_name_says_so(host: str) -> None:
+    with pytest.raises(ConnectFailedError, match="does not resolve"):
+        dial(f"{host}:9876", timeout_s=5)
+
+
+def test_a_socket_that_reached_itself_is_not_a_connection(monkeypatch: pytest.MonkeyPatch, dead_address: str) -> None:
+    class ReachesItself(socket.socket):
+        """Takes the target as its own address first, as the kernel may choose for an ephemeral port."""
+
+        def connect(self, target: Any) -> None:
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.bind(target)
+            super().connect(target)
+
+    monkeypatch.setattr(socket, "socket", ReachesItself)
+    with pytest.raises(ConnectFailedError, match="nothing listens there"):
+        dial(dead_address, timeout_s=1)

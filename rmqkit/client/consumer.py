@@ -18,6 +18,7 @@ from rmqkit.waiting import Deadline, Pending, wait_until
 from rmqkit.wire.messages import StoredMessage
 
 _SHOWN = 20
+_CLUSTER_TROUBLE = (TransportError, RemoteError, NotFoundError, NoLeaderError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,7 @@ class Consumer:
             failure.clear()
             try:
                 found = self._pull_all()
-            except (TransportError, RemoteError, NotFoundError, NoLeaderError) as error:
-                self._routes.forget(self.topic)
+            except _CLUSTER_TROUBLE as error:
                 failure.append(error)
                 return Pending(str(error))
             return found or Pending("no message")
@@ -84,7 +84,7 @@ class Consumer:
         while len(came) < n:
             try:
                 came += self.poll(deadline.left_s)
-            except (TransportError, RemoteError, NotFoundError, NoLeaderError) as error:
+            except _CLUSTER_TROUBLE as error:
                 trouble = f"; the last poll failed: {error}"
             if deadline.passed and len(came) < n:
                 lines = [_line(message) for message in came[:_SHOWN]]
@@ -115,25 +115,42 @@ class Consumer:
                 )
 
     def _pull_all(self) -> tuple[StoredMessage, ...]:
+        """One pull of every queue. What was found before a failure is given; only an empty pass raises it."""
         found: list[StoredMessage] = []
-        for queue, address in self._queues().items():
-            if queue not in self._positions:
-                self._positions[queue] = self._first_position(address, queue.queue_id)
-            result = self._pull(address, queue)
-            found += result.messages
-            self._positions[queue] = result.next_offset
+        try:
+            for queue, address in self._queues().items():
+                if queue not in self._positions:
+                    self._positions[queue] = self._first_position(address, queue.queue_id)
+                result = self._pull(address, queue)
+                found += result.messages
+                self._positions[queue] = result.next_offset
+        except _CLUSTER_TROUBLE:
+            self._routes.forget(self.topic)
+            if not found:
+                raise
         return tuple(found)
 
     def _pull(self, address: str, queue: _Queue) -> PullResult:
-        return pull_once(
+        position = self._positions[queue]
+        result = pull_once(
             self._pool,
             address,
             topic=self.topic,
             queue_id=queue.queue_id,
-            offset=self._positions[queue],
+            offset=position,
             group=self.group,
             timeout_s=self._timeout_s,
         )
+        if result.next_offset < position:
+            raise RemoteError(
+                f"{address} has {self.topic} queue {queue.queue_id} up to offset {result.max_offset} only and"
+                f" advises to go back to {result.next_offset}; the consumer is at {position}",
+                address=address,
+                code=result.status,
+                remark=result.remark,
+                hint="a broker that starts claims to be the master for a moment; or the topic was made anew",
+            )
+        return result
 
     def _first_position(self, address: str, queue_id: int) -> int:
         broker = BrokerClient(self._pool, address, timeout_s=self._timeout_s)

@@ -37,7 +37,7 @@ RMQ_RESTART=no, or the killed leader returns before another is elected."""
 HEALTH: Final = "Looks whether the process listens on its ports, without starting a JVM."
 STOP_GRACE: Final = "A clean stop takes about 5 s; a broker that is killed checks its last files at the next start."
 HOST_NETWORK: Final = "Clients, peers and followers must all reach a broker under the one address that it advertises."
-NOFILE: Final = "Every open store file and every connection takes a descriptor."
+NOFILE: Final = "Each store file and each connection takes one. Above the engine's own limit nothing would start."
 NAMESRV_ADDRESSES: Final = "Every NameServer, ';' between them: a broker registers with each."
 RAFT_PEERS: Final = (
     "The same text for every member. Use IP addresses: before RocketMQ 4.9.5 a host must not contain '-'."
@@ -80,7 +80,7 @@ MEMORY = Meaning(_HOW, "memory limit, such as 16g; 0: none. Page cache counts to
 SEND_THREADS = Meaning(_HOW, "threads that take messages; auto: one for each core")
 RESTART_POLICY = Meaning(_HOW, "restart policy; `no` for failover drills")
 STOP_TIME = Meaning(_HOW, "time for a clean stop")
-OPEN_FILES = Meaning(_HOW, "limit of open files")
+OPEN_FILES = Meaning(_HOW, "limit of open files (production: 655350); not above the engine's own")
 HEALTH_INTERVAL = Meaning(_HOW, "time between two health checks")
 LOG_SIZE = Meaning(_HOW, "size at which a container's log is rotated")
 LOG_FILES = Meaning(_HOW, "how many rotated logs are kept")

@@ -34,7 +34,7 @@ def image(spec: ClusterSpec, values: Values) -> str:
 def process(spec: ClusterSpec, values: Values) -> dict[str, Node]:
     """What every process has."""
     policy = "unless-stopped" if spec.restart else "no"
-    files = values("RMQ_NOFILE", 655350, doc.OPEN_FILES)
+    files = values("RMQ_NOFILE", 16384, doc.OPEN_FILES)
     return {
         "pull_policy": Note(values("RMQ_PULL_POLICY", "never", doc.PULL), doc.PULL_POLICY),
         "network_mode": Note("host", doc.HOST_NETWORK),

@@ -178,11 +178,30 @@ class FrameDecoder:
                 )
             if len(buffer) < 4 + total:
                 return
-            frame = bytes(buffer[: 4 + total])
+            word = int.from_bytes(buffer[4:8], "big")
+            kind, header_end = word >> 24, 8 + (word & 0xFFFFFF)
+            first = bytes(buffer[:24])
+            with memoryview(buffer) as view:  # one copy each, whatever the size
+                header, body = bytes(view[8:header_end]), bytes(view[header_end : 4 + total])
             del buffer[: 4 + total]
-            command = _decode_frame(frame, where=self._where())
+            if header_end > 4 + total:
+                raise WireError(
+                    f"{self._where()} has a header of {header_end - 8} bytes in {total - 4}; first bytes {first!r}",
+                    hint=_guess(first),
+                )
+            command = self._decode(kind, header, body, first)
             self._seen_any = True
             yield command
+
+    def _decode(self, kind: int, header: bytes, body: bytes, first: bytes) -> Command:
+        if kind == _JSON_HEADER:
+            return _decode_json(header, body)
+        if kind == _BINARY_HEADER:
+            return _decode_binary(header, body)
+        raise WireError(
+            f"{self._where()} has header type {kind}; RocketMQ knows 0 (JSON) and 1 (binary); first bytes {first!r}",
+            hint=_guess(first),
+        )
 
     def _where(self) -> str:
         return "a frame" if self._seen_any else "the first frame"
@@ -240,25 +259,6 @@ def _encode_binary(command: Command, opaque: int) -> bytes:
             f"a binary header cannot hold {command.code=} {command.language=} {command.version=}: {error}",
             hint="use the JSON header",
         ) from error
-
-
-def _decode_frame(frame: bytes, *, where: str) -> Command:
-    _, word = _LENGTHS.unpack_from(frame)
-    kind, header_length = word >> 24, word & 0xFFFFFF
-    if header_length > len(frame) - 8:
-        raise WireError(
-            f"{where} has a header of {header_length} bytes in {len(frame) - 8}; first bytes {frame[:24]!r}",
-            hint=_guess(frame),
-        )
-    header, body = frame[8 : 8 + header_length], frame[8 + header_length :]
-    if kind == _JSON_HEADER:
-        return _decode_json(header, body)
-    if kind == _BINARY_HEADER:
-        return _decode_binary(header, body)
-    raise WireError(
-        f"{where} has header type {kind}; RocketMQ knows 0 (JSON) and 1 (binary); first bytes {frame[:24]!r}",
-        hint=_guess(frame),
-    )
 
 
 def _decode_json(header: bytes, body: bytes) -> Command:

@@ -43,9 +43,14 @@ def run(*, edition: str | None, peers: int, groups: int, nameservers: int, timeo
         [
             *(group.summary for group in status.groups),
             f"{build}",
-            f"ready in {ready_s:.1f} s; run {cluster.run}",
+            f"ready in {ready_s:.1f} s ({_times(cluster)}); run {cluster.run}",
             f"NameServer: {cluster.namesrv_addr}   (ROCKETMQ_NAMESRV_ADDR, --rmq-namesrv)",
             f"take it down: rmqkit down {cluster.run}",
         ]
     )
     return 0
+
+
+def _times(cluster: Cluster) -> str:
+    times = cluster.start_times
+    return f"containers {times.up_s:.1f} s, first acknowledged write {times.first_write_s:.1f} s" if times else ""

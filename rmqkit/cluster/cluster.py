@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.nameserver import NameServerClient
@@ -27,6 +29,15 @@ from rmqkit.errors import BrokerExitedError, NoLeaderError, NotFoundError, ReadO
 from rmqkit.topology.names import LABEL_RUN, LABEL_SPEC
 from rmqkit.topology.spec import ClusterSpec, pod_ports_needed
 from rmqkit.transport.pool import ChannelPool
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimes:
+    """How long a start took, in seconds from the first container on; ``first_write_s`` is of the last group."""
+
+    up_s: float
+    first_write_s: float
+    ready_s: float
 
 
 def new_run_id() -> str:
@@ -61,6 +72,7 @@ class Cluster:
         self.run = run
         self.timeout_s = timeout_s
         self._containers = dict(containers or {})
+        self.start_times: StartTimes | None = None
         self._expected_down: set[str] = set()
         self._lock = threading.Lock()
 
@@ -91,7 +103,9 @@ class Cluster:
             if spec is None:
                 block = stack.enter_context(reserve_block(pod_ports_needed()))
                 spec = ClusterSpec.pod(base_port=block.base, name=run, edition=edition, image=image_name(edition))
+            began = time.monotonic()
             containers = stack.enter_context(running(spec, engine=engine, run=run, keep=keep))
+            up_s = time.monotonic() - began
             pool = stack.enter_context(ChannelPool())
             cluster = cls(
                 members=from_spec(spec),
@@ -103,7 +117,9 @@ class Cluster:
                 containers=containers.by_service,
                 timeout_s=timeout_s,
             )
-            cluster.wait_ready()
+            written: list[float] = []
+            cluster.wait_ready(on_written=lambda _group: written.append(time.monotonic() - began))
+            cluster.start_times = StartTimes(up_s, max(written), time.monotonic() - began)
             yield cluster
 
     @classmethod
@@ -201,8 +217,13 @@ class Cluster:
 
     # ---- waiting ----------------------------------------------------------------------------------------
 
-    def wait_ready(self, *, timeout_s: float | None = None) -> ClusterStatus:
-        """Wait until all views agree on a leader of each group, every peer is in, and a write was acknowledged."""
+    def wait_ready(
+        self, *, timeout_s: float | None = None, on_written: Callable[[str], None] = lambda _group: None
+    ) -> ClusterStatus:
+        """Wait until all views agree on a leader of each group, every peer is in, and a write was acknowledged.
+
+        ``on_written`` is told each group's name at its first acknowledged write (attached clusters are not written to).
+        """
         return wait_ready(
             self.pool,
             self.members,
@@ -210,6 +231,7 @@ class Cluster:
             timeout_s=timeout_s or self.timeout_s,
             write=self.spec is not None,
             alive=self.check_alive,
+            on_written=on_written,
         )
 
     def wait_caught_up(self, group: str | None = None, *, timeout_s: float | None = None) -> GroupStatus:

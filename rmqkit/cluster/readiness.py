@@ -47,11 +47,13 @@ def wait_ready(
     timeout_s: float,
     write: bool,
     alive: Callable[[], None] = lambda: None,
+    on_written: Callable[[str], None] = lambda _group: None,
     describe: Callable[[], Sequence[str]] = tuple,
 ) -> ClusterStatus:
     """Wait until every group is ready; returns the status that said so.
 
-    ``alive`` is called now and then and raises when a container has ended by itself. Raises NotReadyError with the
+    ``alive`` is called now and then and raises when a container has ended by itself; ``on_written`` is told the name of
+    each group whose probe write was acknowledged. Raises NotReadyError with the
     condition that failed and the last view of each peer.
     """
     written: set[str] = set()
@@ -75,6 +77,7 @@ def wait_ready(
             if isinstance(result, Pending):
                 return result
             written.add(group.name)
+            on_written(group.name)
         unready = [group for group in status.groups if not group.healthy]
         return Pending(unready[0].summary) if unready else status
 

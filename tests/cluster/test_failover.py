@@ -30,10 +30,12 @@ def test_a_successor_is_elected_and_serves(
         assert status.serving == (failover.successor,)
         assert set(status.registered.values()) == {failover.successor.address}
         term = next(view.term for view in status.peers if view.peer == failover.successor)
-        assert term is not None and term_before is not None and term > term_before
+        assert term is not None
+        assert term_before is not None
+        assert term > term_before
         assert isinstance(rmq_producer.send(copied_topic, b"after", retries=2), Receipt)
     names = [phase.name for phase in failover.phases]
-    assert names[0] == "injected" and names[-1] == "acked"
+    assert (names[0], names[-1]) == ("injected", "acked")
     assert set(names) == {"injected", "elected", "serves", "registered", "acked"}
     # A follower votes only when heartbeats have been missing for 6 s; the last one is at most 2 s before the kill.
     assert 3.0 < failover.at("elected") < 60.0

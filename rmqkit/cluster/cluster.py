@@ -27,7 +27,7 @@ from rmqkit.cluster.signals import sigterm_unwinds
 from rmqkit.cluster.status import ClusterStatus, GroupStatus, ask
 from rmqkit.errors import BrokerExitedError, NoLeaderError, NotFoundError, ReadOnlyClusterError
 from rmqkit.topology.names import LABEL_RUN, LABEL_SPEC
-from rmqkit.topology.spec import ClusterSpec, pod_ports_needed
+from rmqkit.topology.spec import NET_SERVICE, ClusterSpec, Topology, pod_ports_needed
 from rmqkit.transport.pool import ChannelPool
 
 
@@ -282,6 +282,18 @@ class Cluster:
                 hint=f"services: {', '.join(self.services)}",
             )
         return self._containers[service]
+
+    @property
+    def network_mode(self) -> str:
+        """The ``network_mode`` that a container needs to reach this cluster under the cluster's own addresses.
+
+        For a service that runs in a container: ``docker run --network=…``, Compose's or docker-py's ``network_mode``.
+        A pod's addresses lie in the network of its ``net`` container; a host's are reached from anywhere that reaches
+        the host. Raises ReadOnlyClusterError on attached clusters.
+        """
+        if self._containers and self.spec is not None and self.spec.topology is Topology.HOST:
+            return "host"
+        return f"container:{self.container_of(NET_SERVICE)}"
 
     def kill(self, peer: Peer) -> None:
         """SIGKILL, at once; the peer stays down until :meth:`start_peer`."""

@@ -55,7 +55,8 @@ class Settings:
                 chosen[key] = (f"option {key.removesuffix('_s').replace('_', '-')}", value)
         if "ca_bundle" not in chosen:
             for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-                if environ.get(name):
+                # Other tools' variables: what the kit cannot use (requests also takes a folder) is no error of use.
+                if environ.get(name) and Path(environ[name]).is_file():
                     chosen["ca_bundle"] = (f"environment variable {name}", environ[name])
                     break
         return cls(

@@ -160,6 +160,8 @@ def _broken(room: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.ImportFrom) and node.level:
             yield node.lineno, "relative import: absolute ones show every border"
             continue
+        if not isinstance(node, ast.Import | ast.ImportFrom | ast.Call):
+            continue
         for module in _imported(node):
             target = _room_of(module)
             if target is not None and target not in allowed:

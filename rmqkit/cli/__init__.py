@@ -34,9 +34,9 @@ def exit_code(error: RmqkitError) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Never shows a traceback for a user's mistake."""
-    from rmqkit.cli.app import run  # noqa: PLC0415 - typer is imported here, after an early Ctrl-C is caught
-
     try:
+        from rmqkit.cli.app import run  # noqa: PLC0415 - takes a moment, in which Ctrl-C must not end in a traceback
+
         return run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         print("rmqkit: interrupted; everything of this command was taken down", file=sys.stderr)  # noqa: T201

@@ -7,6 +7,7 @@ RocketMQ. The docker package is imported at first use, since it costs a quarter 
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -65,9 +66,14 @@ class Engine:
         """Connect as the docker CLI would (DOCKER_HOST or the default socket). Raises EngineError."""
         import docker  # noqa: PLC0415 - costs 0.25 s, so not at start
 
-        with translated("no Docker engine answers"):
-            client = docker.from_env(timeout=60)
-            client.ping()
+        try:
+            with translated("connect"):
+                client = docker.from_env(timeout=60)
+                client.ping()
+        except EngineError as error:
+            where = os.environ.get("DOCKER_HOST") or "the default socket"
+            seen = error.what.partition(": connect: ")[2]
+            raise EngineError(f"no Docker engine answers at {where}: {seen}", hint=_HINT) from error
         return cls(client)
 
     def __enter__(self) -> Engine:

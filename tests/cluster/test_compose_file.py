@@ -26,8 +26,8 @@ import pytest
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.nameserver import NameServerClient
+from rmqkit.client.outcomes import Receipt
 from rmqkit.client.producer import Producer
-from rmqkit.client.send import Receipt
 from rmqkit.errors import RmqkitError
 from rmqkit.topology.compose import render_compose
 from rmqkit.topology.spec import ClusterSpec
@@ -215,7 +215,7 @@ def test_up_brings_a_cluster_on_the_stock_ports_that_keeps_its_messages_over_dow
         assert second.queue_offset > first.queue_offset
 
 
-def test_up_builds_a_missing_image_before_anything_starts(tmp_path: Path) -> None:
+def test_up_builds_a_missing_image_before_it_makes_a_container(tmp_path: Path) -> None:
     """With nothing prepared: one build, then four services of that image, although three of them cannot build it.
 
     The build itself is a stand-in that takes a second; its base is the image that the kit has already built.
@@ -227,15 +227,13 @@ def test_up_builds_a_missing_image_before_anything_starts(tmp_path: Path) -> Non
     (tmp_path / "images" / "rocketmq" / "Dockerfile").write_text(
         f"FROM {STOCK.image_ref}\nARG EDITION\nLABEL filetest=${{EDITION}}\n", encoding="utf-8"
     )
-    with (
-        ports_for_myself(STOCK.ports()),
-        project(tmp_path / "compose" / FILE.name, RMQ_IMAGE=image, RMQ_EDITION="stand-in") as running,
-    ):
+    file = tmp_path / "compose" / FILE.name
+    with project(file, RMQ_IMAGE=image, RMQ_EDITION="stand-in") as prepared:
         try:
-            running.up()
-            assert set(running.states()) == {"namesrv0", "n0", "n1", "n2"}
+            prepared.run("up", "--no-start")  # builds and creates like any `up`, and takes no port
+            assert set(prepared.states()) == {"namesrv0", "n0", "n1", "n2"}
             built = subprocess.run(["docker", "inspect", image], capture_output=True, text=True, check=True)
             assert json.loads(built.stdout)[0]["Config"]["Labels"]["filetest"] == "stand-in"
         finally:
-            running.run("down", "-v", "--timeout", "1")
+            prepared.run("down", "-v")
             subprocess.run(["docker", "rmi", "-f", image], capture_output=True, check=False)

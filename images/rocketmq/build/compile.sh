@@ -63,6 +63,8 @@ note build_jdk "$(java -version 2>&1 | sed -n 's/.*version "\([^"]*\)".*/\1/p' |
 
 mkdir -p /out/rocketmq
 cp -a "$(dirname "$broker")/../." /out/rocketmq/
+# Readable for any uid, whatever the umask of a checkout was. (Here: in the runtime stage it would copy every jar.)
+chmod -R a+rX /out/rocketmq
 # shellcheck disable=SC2086
 rm -rf $own
 note build_seconds "$(($(date +%s) - started))"

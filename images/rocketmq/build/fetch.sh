@@ -29,7 +29,7 @@ git_lists() {
     return 1
 }
 
-git_unreachable() { /rmqkit/build/git-unreachable.sh <"$RMQKIT_TMP/ls-remote.err"; }
+git_unreachable() { sh /rmqkit/build/git-unreachable.sh <"$RMQKIT_TMP/ls-remote.err"; }
 last_words() { grep -v '^$' "$1" | tail -n 3; }
 
 # git_take URL REF DIR: a checkout of REF (branch, tag or commit) without history.
@@ -213,6 +213,8 @@ from_path() {
         "looked for checkout/pom.xml with checkout/distribution/, and the same under checkout/rocketmq/" \
         "copy your checkout there (without target/ directories)"
     cp -a "$at" "$RMQ_SRC"
+    # With the checkout at the top of the folder, these are not RocketMQ's.
+    rm -rf "$RMQ_SRC/README.txt" "$RMQ_SRC/dledger"
     note source path
     note_tree rocketmq "$RMQ_SRC"
     wanted=$(dledger_wanted "$RMQ_SRC")
@@ -232,7 +234,6 @@ from_path() {
 
 # note_tree NAME DIR: what identifies a tree that has no ref: a checksum over its files, and the commit under it if known.
 note_tree() {
-    rm -rf "$2/dledger/.keep"
     note "$1_checksum" "sha256:$(cd "$2" && find . -name .git -prune -o -name target -prune -o -type f -print | LC_ALL=C sort |
         tr '\n' '\0' | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)"
     commit=$(git -c safe.directory='*' -C "$2" rev-parse -q --verify HEAD 2>/dev/null) || return 0

@@ -86,6 +86,9 @@ def test_a_part_of_a_queue_is_read_whatever_the_batches(
     broker.batch = 3
     read = read_queue(pool, ADDRESS, topic="T", queue_id=0, start=start, end=end)
     assert [message.queue_offset for message in read] == expected
+    pulls = [asked.command for asked in pool.asked if asked.command.code == RequestCode.PULL_MESSAGE]
+    for command in pulls:  # a leader that is asked beyond its range writes an event message about it
+        assert 5 <= int(command.ext["queueOffset"]) < 12
 
 
 def test_what_comes_after_the_call_is_not_read(pool: ScriptedPool) -> None:

@@ -43,7 +43,8 @@ def document(spec: ClusterSpec, **options: Any) -> dict[str, Any]:
 
 
 def pod(**changes: Any) -> ClusterSpec:
-    return ClusterSpec.pod(**({"base_port": 20000, "name": "t"} | changes))
+    fields: dict[str, Any] = {"base_port": 20000, "name": "t", **changes}
+    return ClusterSpec.pod(**fields)
 
 
 def configuration(service: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def run_script(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def copy_of_the_project(tmp_path: Path) -> Iterator[Path]:
+def copy_of_the_project(tmp_path: Path) -> Path:
     """A root with the script, whose compose folder may be spoilt; the package is the real one."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "render-compose").write_bytes((ROOT / "scripts" / "render-compose").read_bytes())

@@ -260,7 +260,7 @@ BAD_PODS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("changes", BAD_PODS)
 def test_a_pod_that_cannot_be_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(SpecError):
-        ClusterSpec.pod(**({"base_port": 20000, "name": "t"} | changes))
+        ClusterSpec.pod(**{"base_port": 20000, "name": "t", **changes})
 
 
 BAD_JSON = ["", "[]", "{}", "null", '{"nameservers": [1], "groups": []}', '{"nameservers": [], "groups": [{}]}']

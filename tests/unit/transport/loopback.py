@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from rmqkit.wire.frames import Command, FrameDecoder, encode
@@ -25,11 +26,20 @@ def echo(stream: socket.socket) -> None:
         stream.sendall(encode(Command.answer(command, ext=command.ext, body=command.body)))
 
 
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread does; fail after ten seconds."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "the other thread did not get there"
+        time.sleep(0.002)
+
+
 class LoopbackPeer:
     """Listens on loopback; every connection is handled by ``behave`` in a thread of its own, then closed."""
 
     def __init__(self, behave: Behaviour) -> None:
         self.connections = 0
+        self.ended = 0
         self.failures: list[Exception] = []
         self._behave = behave
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -75,3 +85,4 @@ class LoopbackPeer:
             with contextlib.suppress(OSError):
                 stream.shutdown(socket.SHUT_RDWR)
             stream.close()
+            self.ended += 1

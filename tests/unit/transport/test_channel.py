@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from loopback import LoopbackPeer, commands_from, echo
+from loopback import LoopbackPeer, commands_from, echo, until
 
 from rmqkit.errors import (
     ConnectionLostError,
@@ -92,7 +92,8 @@ def test_answers_that_nobody_asked_for_are_dropped(start_peer: Start) -> None:
             stream.sendall(encode(stray) + encode(Command.answer(command, ext=command.ext)))
 
     with Channel.open(start_peer(behave).address) as channel:
-        assert ask(channel, "a") == "a"
+        assert [ask(channel, text) for text in "abc"] == ["a", "b", "c"]
+        assert channel._answers == {}, "they are not kept either"
 
 
 def test_a_peers_own_request_is_refused_and_its_oneway_ignored(start_peer: Start) -> None:
@@ -160,18 +161,14 @@ def test_a_connection_lost_after_the_request_leaves_its_effect_unknown(start_pee
 
 
 def test_a_connection_closed_while_idle_is_noticed_before_anything_is_sent(start_peer: Start) -> None:
-    closed = threading.Event()
-
     def behave(stream: socket.socket) -> None:
         command = next(commands_from(stream))
         stream.sendall(encode(Command.answer(command, ext=command.ext)))
-        stream.close()
-        closed.set()
 
-    with Channel.open(start_peer(behave).address) as channel:
+    peer = start_peer(behave)
+    with Channel.open(peer.address) as channel:
         assert ask(channel) == "x"
-        assert closed.wait(5)
-        time.sleep(0.05)
+        until(lambda: peer.ended == 1)
         with pytest.raises(ConnectionLostError) as caught:
             ask(channel)
         assert not caught.value.request_sent
@@ -252,8 +249,8 @@ def test_a_request_behind_a_stuck_one_counts_as_not_sent(start_peer: Start) -> N
             Channel.open(start_peer(lambda _stream: done.wait(10) and None).address) as channel,
             ThreadPoolExecutor(1) as threads,
         ):
-            stuck = threads.submit(channel.request, big, timeout_s=1.0)
-            time.sleep(0.2)
+            stuck = threads.submit(channel.request, big, timeout_s=2.0)
+            until(channel._write_lock.locked)
             with pytest.raises(RequestTimeoutError, match="still being written") as caught:
                 ask(channel, timeout_s=0.2)
             assert not caught.value.request_sent
@@ -266,7 +263,8 @@ def test_closing_wakes_who_waits(start_peer: Start) -> None:
     with ThreadPoolExecutor(1) as threads:
         channel = Channel.open(start_peer(lambda stream: list(commands_from(stream)) and None).address)
         waiting = threads.submit(ask, channel)
-        time.sleep(0.1)
+        until(lambda: bool(channel._waiting) and channel._reading)
+        time.sleep(0.1)  # now it waits for bytes
         started = time.monotonic()
         channel.close()
         error = waiting.exception(5)
@@ -297,7 +295,7 @@ def test_a_retired_channel_lets_its_requests_finish(start_peer: Start) -> None:
     channel = Channel.open(start_peer(behave).address)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(ask, channel)
-        time.sleep(0.1)
+        until(lambda: bool(channel._waiting))
         channel.retire()
         release.set()
         assert waiting.result(5) == "x"

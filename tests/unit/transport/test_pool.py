@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from loopback import LoopbackPeer, commands_from, echo
+from loopback import LoopbackPeer, commands_from, echo, until
 
 from rmqkit.errors import ConnectFailedError, ConnectionLostError, RequestTimeoutError, UsageError, WireError
 from rmqkit.transport.pool import ChannelPool
@@ -44,9 +44,9 @@ def test_a_connection_that_died_while_idle_is_replaced_without_a_word(start_peer
 
     peer = start_peer(one_answer)
     with ChannelPool() as pool:
-        for text in "abc":
+        for number, text in enumerate("abc", start=1):
             assert ask(pool, peer.address, text) == text
-            time.sleep(0.05)
+            until(lambda number=number: peer.ended == number)  # type: ignore[misc]
     assert peer.connections == 3
 
 
@@ -54,12 +54,19 @@ def test_a_request_that_may_have_arrived_is_not_sent_again(start_peer: Start) ->
     seen: list[str] = []
 
     def take_and_close(stream: socket.socket) -> None:
-        seen.append(next(commands_from(stream)).ext["text"])
+        for command in commands_from(stream):
+            seen.append(command.ext["text"])
+            if command.ext["text"] == "lost":
+                return
+            stream.sendall(encode(Command.answer(command, ext=command.ext)))
 
-    with ChannelPool() as pool, pytest.raises(ConnectionLostError) as caught:
-        ask(pool, start_peer(take_and_close).address)
+    with ChannelPool() as pool:
+        address = start_peer(take_and_close).address
+        assert ask(pool, address, "kept") == "kept"
+        with pytest.raises(ConnectionLostError) as caught:
+            ask(pool, address, "lost")
     assert caught.value.request_sent
-    assert seen == ["x"]
+    assert seen == ["kept", "lost"]
 
 
 def test_after_a_failure_the_next_request_connects_again(start_peer: Start) -> None:
@@ -95,11 +102,12 @@ def test_a_peer_that_comes_back_is_found_again(start_peer: Start, dead_address: 
 def test_after_a_timeout_a_new_connection_is_used_and_the_old_ones_answers_still_count(
     start_peer: Start,
 ) -> None:
-    release = threading.Event()
+    release, polled = threading.Event(), threading.Event()
 
     def behave(stream: socket.socket) -> None:
         for command in commands_from(stream):
             if command.ext["text"] == "poll":
+                polled.set()
                 release.wait(5)
             if command.ext["text"] != "lost":
                 stream.sendall(encode(Command.answer(command, ext=command.ext)))
@@ -107,7 +115,7 @@ def test_after_a_timeout_a_new_connection_is_used_and_the_old_ones_answers_still
     peer = start_peer(behave)
     with ChannelPool() as pool, ThreadPoolExecutor(1) as threads:
         poll = threads.submit(ask, pool, peer.address, "poll")
-        time.sleep(0.1)
+        assert polled.wait(5)
         with pytest.raises(RequestTimeoutError):
             ask(pool, peer.address, "lost", timeout_s=0.1)
         assert ask(pool, peer.address, "new") == "new"
@@ -162,6 +170,7 @@ def test_forgetting_an_address_makes_the_next_request_connect(start_peer: Start)
     with ChannelPool() as pool:
         ask(pool, peer.address)
         pool.forget(peer.address)
+        until(lambda: peer.ended == 1)
         pool.forget("127.0.0.1:1")
         ask(pool, peer.address)
     assert peer.connections == 2
@@ -182,7 +191,7 @@ def test_a_oneway_request_survives_a_stale_connection(start_peer: Start) -> None
     peer = start_peer(one_command)
     with ChannelPool() as pool:
         ask(pool, peer.address, "first")
-        time.sleep(0.05)
+        until(lambda: peer.ended == 1)
         pool.oneway(peer.address, Command.request(1, ext={"text": "oneway"}), timeout_s=1)
         assert came.wait(5)
     assert seen == ["first", "oneway"]

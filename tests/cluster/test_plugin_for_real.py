@@ -1,0 +1,60 @@
+"""The plugin in other people's suites, for real: in parallel workers, and on a cluster that already runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from rmqkit.cluster import Cluster
+
+pytestmark = pytest.mark.cluster
+
+
+def test_two_workers_hold_two_clusters_at_once(pytester: pytest.Pytester, rmq_edition: str) -> None:
+    pytester.makepyfile(
+        """
+        from pathlib import Path
+        from rmqkit.waiting import Pending, wait_until
+
+        def meet(worker_id, cluster):
+            Path(f"at-{worker_id}").write_text(f"{cluster.run} {cluster.namesrv_addr}")
+            def both():
+                found = sorted(Path().glob("at-*"))
+                return found if len(found) == 2 else Pending(f"{len(found)} here")
+            texts = [path.read_text().split() for path in wait_until(both, label="both workers", timeout_s=120)]
+            assert len({run for run, _ in texts}) == 2
+            assert len({address for _, address in texts}) == 2
+            assert cluster.status().healthy
+
+        def test_one(rmq_cluster, worker_id):
+            meet(worker_id, rmq_cluster)
+
+        def test_two(rmq_cluster, worker_id):
+            meet(worker_id, rmq_cluster)
+        """
+    )
+    result = pytester.runpytest_subprocess("-n", "2", "--rmq-edition", rmq_edition, timeout=300)
+    result.assert_outcomes(passed=2)
+
+
+def test_a_running_cluster_is_used_by_its_nameserver_and_left_as_it_was(
+    pytester: pytest.Pytester, rmq_cluster: Cluster
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from rmqkit.errors import ReadOnlyClusterError
+
+        def test_traffic(rmq_cluster, rmq_topic, rmq_producer, rmq_consumer):
+            receipt = rmq_producer.send_acked(rmq_topic, b"hello")
+            assert [m.unique_key for m in rmq_consumer.expect(1, within_s=20)] == [receipt.message_id]
+
+        @pytest.mark.failover
+        def test_kill_is_refused(rmq_cluster, rmq_kill_leader):
+            with pytest.raises(ReadOnlyClusterError, match="read only"):
+                with rmq_kill_leader():
+                    pass
+        """
+    )
+    result = pytester.runpytest_subprocess("--strict-markers", "--rmq-namesrv", rmq_cluster.namesrv_addr, timeout=120)
+    result.assert_outcomes(passed=2)
+    assert rmq_cluster.status().healthy

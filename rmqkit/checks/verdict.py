@@ -7,7 +7,7 @@
   stored"). The first is a bug of the run or the store; the second means that a refusal was not one.
 * **duplicated**: the same id at two places of one replica, though it was sent once.
 * **divergent**: two replicas show different messages at the same queue and offset.
-* **assumptions**: enough acknowledged sends before, during and after the fault; the fault really happened; every
+* **assumptions**: enough acknowledged sends before the fault and after it; the fault really happened; every
   replica was read to the end. Where one fails the verdict is INCONCLUSIVE, unless a violation was found as well:
   what was seen lost stays lost, however little was tested.
 
@@ -166,13 +166,17 @@ def _some(ids: list[str]) -> tuple[str, ...]:
 def _compare_replicas(history: History, sends: _Sends) -> tuple[list[Finding], list[Finding]]:
     seen: dict[str, Counter[str]] = {replica: Counter() for replica in history.readers}
     at_place: dict[tuple[str, int, int], str] = {}
+    looked_at: dict[str, set[tuple[tuple[str, int, int], str]]] = {}
     divergent: list[str] = []
     for read in history.reads():
         place = (read.topic, read.queue, read.offset)
         first = at_place.setdefault(place, read.message_id)
         if first != read.message_id:
             divergent.append(f"{read.topic} queue {read.queue} offset {read.offset}: {first} / {read.message_id}")
-        if read.message_id:
+        # A message that a reader met twice at one place is there once.
+        met = looked_at.setdefault(read.replica, set())
+        if read.message_id and (place, read.message_id) not in met:
+            met.add((place, read.message_id))
             seen.setdefault(read.replica, Counter())[read.message_id] += 1
     violations: list[Finding] = []
     for replica, counts in sorted(seen.items()):
@@ -218,6 +222,8 @@ def _assumptions(history: History, sends: _Sends, thresholds: Thresholds) -> lis
         doubt("no-fault", "no fault was recorded: nothing was tested")
     elif thresholds.fault_required and sends.last_end is None:
         doubt("fault-not-ended", "the fault has no recorded end: no send after it can be told from one during it")
+    if not sends.acknowledged:
+        doubt("empty", "nothing was acknowledged: there is nothing that could have been lost")
     if sends.acked_before < thresholds.min_acked_before:
         doubt(
             "too-little-traffic",
@@ -229,8 +235,9 @@ def _assumptions(history: History, sends: _Sends, thresholds: Thresholds) -> lis
             f"only {sends.acked_after} sends acknowledged after the fault; {thresholds.min_acked_after} needed",
         )
     complete = [replica for replica, reached_end in history.readers.items() if reached_end]
-    if len(complete) < thresholds.min_replicas:
-        doubt("replicas-unread", f"only {len(complete)} replicas were read back; {thresholds.min_replicas} needed")
+    needed = max(1, thresholds.min_replicas)
+    if len(complete) < needed:
+        doubt("replicas-unread", f"only {len(complete)} replicas were read back; {needed} needed")
     for replica, reached_end in sorted(history.readers.items()):
         if not reached_end:
             doubt("reader-incomplete", f"the reader of {replica} did not reach the end")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,10 +27,12 @@ def run(
     as_json: bool,
 ) -> int:
     """Run the drill; the exit code is the verdict's."""
-    if rate <= 0 or threads < 1 or acked < 1:
+    if not rate > 0 or threads < 1 or acked < 1:
         raise UsageError("--rate, --threads and --acked must be positive", hint="for example --rate 200 --threads 4")
     if history is not None and history.exists():
         raise UsageError(f"{history} exists already", hint="name a file that does not exist yet")
+    if history is not None and not os.access(history.parent, os.W_OK):
+        raise UsageError(f"{history.parent} is not a folder that can be written to", hint="name a file in one that is")
     chosen = settings(edition=edition, timeout_s=timeout)
     began = time.monotonic()
 

@@ -13,6 +13,13 @@ from rmqkit.transport.pool import Requester
 from rmqkit.wire.codes import RequestCode, ResponseCode, request_name, response_name
 from rmqkit.wire.frames import Command
 
+_HINTS: Mapping[int, str] = {
+    ResponseCode.TOPIC_NOT_EXIST: "create it on the leader; a follower copies topics from its leader every 10 s",
+    ResponseCode.SYSTEM_BUSY: "the broker sheds load: try again in a moment",
+    ResponseCode.SERVICE_NOT_AVAILABLE: "ask the leader: this broker is a follower, is stopping, or cannot write",
+    ResponseCode.REQUEST_CODE_NOT_SUPPORTED: "is this the right port of the right kind of server?",
+}
+
 
 def ask(
     pool: Requester,
@@ -44,7 +51,7 @@ def refusal(address: str, code: int, answer: Command, *, hint: str = "") -> Remo
         address=address,
         code=answer.code,
         remark=answer.remark,
-        hint=hint,
+        hint=hint or _HINTS.get(answer.code, ""),
     )
 
 

@@ -72,9 +72,21 @@ class RaftClient:
         )
         return answer.term
 
+    def metadata_command(self) -> Command:
+        """The request of :meth:`metadata`, for who sends it ahead."""
+        return self._command(DLedgerCode.METADATA)
+
+    def term_command(self, *, other_peer_id: str) -> Command:
+        """The request of :meth:`term`, for who sends it ahead."""
+        return self._command(DLedgerCode.HEART_BEAT, localId=other_peer_id, leaderId=other_peer_id, term=_STALE_TERM)
+
+    def _command(self, code: DLedgerCode, **fields: object) -> Command:
+        return Command.request(
+            code, body=json.dumps({"group": self.group, "remoteId": self.peer_id, **fields}).encode()
+        )
+
     def _ask(self, code: DLedgerCode, *, expect: DLedgerResponseCode, **fields: object) -> RaftAnswer:
-        body = json.dumps({"group": self.group, "remoteId": self.peer_id, **fields}).encode()
-        frame = self._pool.request(self.address, Command.request(code, body=body), timeout_s=self._timeout_s)
+        frame = self._pool.request(self.address, self._command(code, **fields), timeout_s=self._timeout_s)
         if not frame.body:
             raise refusal(self.address, code, frame, hint="is this the DLedger port of the peer, not its listenPort?")
         answer = parse_raft_answer(frame.body)

@@ -11,7 +11,7 @@ import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +67,11 @@ class Engine:
         import docker  # noqa: PLC0415 - costs 0.25 s, so not at start
 
         try:
-            with translated("connect"):
+            with translated("connect"), ExitStack() as undo:
                 client = docker.from_env(timeout=60)
+                undo.callback(client.close)
                 client.ping()
+                undo.pop_all()
         except EngineError as error:
             where = os.environ.get("DOCKER_HOST") or "the default socket"
             seen = error.what.partition(": connect: ")[2]

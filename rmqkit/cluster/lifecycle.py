@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmqkit.cluster.engine import Engine
+from rmqkit.cluster.engine import Engine, translated
 from rmqkit.cluster.images import missing_image
 from rmqkit.cluster.owner import TEMP_PREFIX, Owner, remove_stale
 from rmqkit.cluster.ports import ports_in_use
 from rmqkit.cluster.signals import held_back
-from rmqkit.errors import ComposeError, PortInUseError, WaitTimeoutError
+from rmqkit.errors import ComposeError, EngineError, PortInUseError, WaitTimeoutError
 from rmqkit.topology.compose import render_compose
 from rmqkit.topology.names import LABEL_RUN, LABEL_SPEC
 from rmqkit.topology.spec import ClusterSpec
@@ -46,22 +46,24 @@ def running(spec: ClusterSpec, *, engine: Engine, run: str, keep: bool = False) 
     if engine.image_id(image) is None:
         raise missing_image(image)
     remove_stale(engine)
-    if taken := ports_in_use(spec.ports()):
+    hosts = dict.fromkeys(("127.0.0.1", spec.advertise))
+    if taken := sorted({port for host in hosts for port in ports_in_use(spec.ports(), host=host)}):
         raise PortInUseError(
-            f"port{'s' if len(taken) > 1 else ''} {', '.join(map(str, taken))} on 127.0.0.1 already taken",
+            f"port{'s' if len(taken) > 1 else ''} {', '.join(map(str, taken))} on {' or '.join(hosts)} already taken",
             hint=f"see who listens with `ss -ltnp 'sport = :{taken[0]}'`, or choose other ports",
         )
     owner = Owner.myself()
     labels = {**owner.labels(run, kept=keep), LABEL_SPEC: spec.to_json()}
-    ended_well = False
+    came_up = ended_well = False
     try:
         up(render_compose(spec, labels=labels), owner=owner)
+        came_up = True
         yield find_containers(engine, run)
         ended_well = True
     finally:
         if not (keep and ended_well):
             with held_back():
-                take_down(engine, run, interrupted=not ended_well)
+                take_down(engine, run, interrupted=not came_up)
 
 
 def up(compose_text: str, *, owner: Owner) -> None:
@@ -105,14 +107,15 @@ def compose_failure(error: subprocess.CalledProcessError) -> ComposeError:
 
 def find_containers(engine: Engine, run: str) -> Containers:
     """The containers of a run by service."""
-    found = engine.client.api.containers(all=True, filters={"label": [f"{LABEL_RUN}={run}"]})
+    with translated(f"list the containers of {run}"):
+        found = engine.client.api.containers(all=True, filters={"label": [f"{LABEL_RUN}={run}"]})
     return Containers(run, {entry["Labels"]["com.docker.compose.service"]: entry["Id"] for entry in found})
 
 
 def take_down(engine: Engine, run: str, *, interrupted: bool = False) -> None:
     """Remove everything of a run. After an interrupted start Compose may still be creating: look until it is quiet."""
-    engine.remove_project({LABEL_RUN: run})
     if not interrupted:
+        engine.remove_project({LABEL_RUN: run})
         return
     quiet = 0
 
@@ -122,8 +125,16 @@ def take_down(engine: Engine, run: str, *, interrupted: bool = False) -> None:
         return True if quiet >= 4 else Pending(f"quiet for {quiet} looks")
 
     try:
-        wait_until(probe, label=f"nothing of run {run} appears any more", timeout_s=15, every_s=0.25)
+        # The engine refuses to remove a network or volume that Compose has just given to a new container.
+        wait_until(
+            probe,
+            label=f"nothing of run {run} appears any more",
+            timeout_s=15,
+            every_s=0.25,
+            tolerate=(EngineError,),
+        )
     except WaitTimeoutError as error:
         raise ComposeError(
-            f"containers of run {run} keep appearing", hint="`rmqkit down --all` when Compose has ended"
+            f"what is left of run {run} could not be removed: {error.last_seen}",
+            hint=f"when Compose has ended: rmqkit down {run}",
         ) from error

@@ -10,11 +10,11 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rmqkit.cluster.engine import Engine
+from rmqkit.cluster.engine import Engine, translated
 from rmqkit.topology.names import LABEL_HOST, LABEL_OWNER_PID, LABEL_RUN
 
 TEMP_PREFIX = "rmqkit-run-"
@@ -42,6 +42,12 @@ class Owner:
         number, _, started = self.pid.partition("@")
         return number.isdigit() and _start_time(int(number)) == started
 
+    @property
+    def before_reboot(self) -> bool:
+        """Whether it looks like a process of this machine before its last boot, or of another of the same name."""
+        mine, theirs = _host_parts(machine_id()), _host_parts(self.host)
+        return mine[0] == theirs[0] and mine[2] == theirs[2] and mine[1] != theirs[1]
+
     def labels(self, run: str, *, kept: bool) -> dict[str, str]:
         """The labels that every container, network and volume of a run carries."""
         return {
@@ -65,6 +71,12 @@ def machine_id() -> str:
     return f"{socket.gethostname()}-{boot}-{namespace.strip('pid:[]')}"
 
 
+def _host_parts(host: str) -> tuple[str, str, str]:
+    """Host name, boot and pid namespace of a :func:`machine_id`."""
+    name, boot, namespace = ["", "", *host.rsplit("-", 2)][-3:]
+    return name, boot, namespace
+
+
 def _start_time(pid: int) -> str:
     """Clock ticks since boot at which ``pid`` started (field 22 of /proc/PID/stat); empty when it does not run."""
     try:
@@ -77,38 +89,47 @@ def _start_time(pid: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A run found on the engine: its labels' owner, and whether it was kept on purpose."""
+    """A run found on the engine: its owner, whether it was kept on purpose, whether its containers all ended."""
 
     run: str
     owner: Owner
     kept: bool
-    project: str
+    ended: bool = False
 
     @property
     def stale(self) -> bool:
-        """Whether its owner is dead and nobody asked to keep it."""
-        return not self.kept and not self.owner.alive
+        """Whether its owner is dead and nobody asked to keep it.
+
+        What an owner before a reboot left is only removed when its containers have ended, as the reboot made them: one
+        that runs may be another machine's of the same name, which shares this engine.
+        """
+        return not self.kept and (not self.owner.alive or (self.ended and self.owner.before_reboot))
 
 
 def find_runs(engine: Engine) -> list[Leftover]:
     """Every run of the kit on this engine, from the labels of containers, volumes and networks."""
     filters = {"label": [LABEL_RUN]}
-    entries: list[Mapping[str, str]] = []
-    entries += [entry["Labels"] or {} for entry in engine.client.api.containers(all=True, filters=filters)]
-    entries += [entry["Labels"] or {} for entry in engine.client.api.networks(filters=filters)]
-    entries += [entry["Labels"] or {} for entry in engine.client.api.volumes(filters=filters)["Volumes"] or ()]
+    with translated("list the kit's clusters"):
+        containers = engine.client.api.containers(all=True, filters=filters)
+        networks = engine.client.api.networks(filters=filters)
+        volumes = engine.client.api.volumes(filters=filters)["Volumes"] or []
+    labels = [entry["Labels"] or {} for entry in (*containers, *networks, *volumes)]
+    states = [((entry["Labels"] or {}).get(LABEL_RUN), entry["State"]) for entry in containers]
+    return group_runs(labels, states)
+
+
+def group_runs(labels: Iterable[Mapping[str, str]], states: Iterable[tuple[str | None, str]] = ()) -> list[Leftover]:
+    """The runs that the labels of things on an engine speak of; ``states`` are of containers, by run."""
+    by_run: dict[str, set[str]] = {}
+    for owner_run, state in states:
+        by_run.setdefault(owner_run or "", set()).add(state)
     runs: dict[str, Leftover] = {}
-    for labels in entries:
-        run = labels[LABEL_RUN]
-        runs.setdefault(
-            run,
-            Leftover(
-                run,
-                Owner(labels.get(LABEL_OWNER_PID, ""), labels.get(LABEL_HOST, "")),
-                labels.get(LABEL_KEPT) == "yes",
-                labels.get("com.docker.compose.project", ""),
-            ),
-        )
+    for each in labels:
+        run = each[LABEL_RUN]
+        if run not in runs:
+            owner = Owner(each.get(LABEL_OWNER_PID, ""), each.get(LABEL_HOST, ""))
+            ended = bool(by_run.get(run)) and by_run[run] <= {"exited", "dead"}
+            runs[run] = Leftover(run, owner, each.get(LABEL_KEPT) == "yes", ended)
     return list(runs.values())
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.nameserver import NameServerClient
-from rmqkit.errors import ClusterError, NotFoundError, RmqkitError, TransportError
+from rmqkit.errors import ClusterError, NotFoundError, RmqkitError, UsageError
 from rmqkit.topology.compose import service_name
 from rmqkit.topology.spec import ClusterSpec
+from rmqkit.transport.dial import parse_address
 from rmqkit.transport.pool import ChannelPool
 
 
@@ -96,8 +97,13 @@ def from_spec(spec: ClusterSpec) -> Members:
 def discover(pool: ChannelPool, nameservers: Sequence[str], *, timeout_s: float = 3.0) -> Members:
     """Find the peers of a running cluster: its NameServers know addresses, its brokers know their group.
 
-    A peer that is down is still known by the others' ``dLegerPeers``. Raises ClusterError where nothing is registered.
+    A peer that is down is still known by the others' ``dLegerPeers``. Raises ClusterError where nothing is registered,
+    UsageError where ``nameservers`` are no addresses.
     """
+    if not nameservers:
+        raise UsageError("no NameServer is named", hint="name one or more: host:port;host:port (stock port 9876)")
+    for nameserver in nameservers:
+        parse_address(nameserver)
     addresses, errors = _registered(pool, nameservers, timeout_s=timeout_s)
     known: dict[tuple[str, str], Peer] = {}
     configured: dict[tuple[str, str], str] = {}
@@ -131,11 +137,11 @@ def _registered(pool: ChannelPool, nameservers: Iterable[str], *, timeout_s: flo
     addresses: dict[str, None] = {}
     errors: list[str] = []
     answered = 0
-    last: TransportError | None = None
+    last: RmqkitError | None = None
     for nameserver in nameservers:
         try:
             info = NameServerClient(pool, nameserver, timeout_s=timeout_s).cluster_info()
-        except TransportError as error:
+        except RmqkitError as error:
             last = error
             errors.append(f"NameServer {nameserver}: {_first_line(error)}")
             continue

@@ -6,6 +6,7 @@ its owner, so that nothing is left behind even after kill -9. A cluster that out
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from collections.abc import Iterator
@@ -35,8 +36,10 @@ def ports_in_use(ports: Iterator[int] | range | tuple[int, ...], *, host: str = 
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
-            except OSError:
-                taken.append(port)
+            except OSError as error:
+                # An address that this machine does not have is no port in use; who publishes there will say so.
+                if error.errno == errno.EADDRINUSE:
+                    taken.append(port)
     return taken
 
 

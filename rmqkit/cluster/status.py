@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,10 @@ from rmqkit.client.raft import RaftClient
 from rmqkit.client.runtime import RuntimeInfo
 from rmqkit.cluster.peers import Members, Peer
 from rmqkit.errors import RmqkitError
-from rmqkit.transport.pool import ChannelPool
+from rmqkit.transport.pool import Pipeline, Requester
+from rmqkit.transport.prefetch import Prefetch
+from rmqkit.wire.codes import RequestCode
+from rmqkit.wire.frames import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +159,41 @@ def _peer_dict(view: PeerStatus) -> dict[str, Any]:
     }
 
 
-def ask_peer(
-    pool: ChannelPool, peer: Peer, members: Sequence[Peer], *, timeout_s: float, full: bool = True
-) -> PeerStatus:
-    """One peer's own view. Trouble is part of the answer, never raised."""
+def ask_peer(pool: Pipeline, peer: Peer, members: Sequence[Peer], *, timeout_s: float, full: bool = True) -> PeerStatus:
+    """One peer's own view. Trouble is part of the answer, never raised.
+
+    All its requests are under way before the first answer is waited for.
+    """
+    with Prefetch(pool) as early:
+        send_ahead(early, peer, members, timeout_s=timeout_s, full=full)
+        return _collect(early, peer, members, timeout_s=timeout_s, full=full)
+
+
+def send_ahead(early: Prefetch, peer: Peer, members: Sequence[Peer], *, timeout_s: float, full: bool) -> None:
+    """Send what :func:`ask_peer` will ask of one peer."""
+    raft = RaftClient(early, peer.raft_address, group=peer.group, peer_id=peer.id)
+    early.expect(peer.raft_address, raft.metadata_command(), timeout_s=timeout_s)
+    other = _other(peer, members)
+    if full and other is not None:
+        early.expect(peer.raft_address, raft.term_command(other_peer_id=other), timeout_s=timeout_s)
+    if peer.address is not None:
+        early.expect(peer.address, Command.request(RequestCode.GET_BROKER_CONFIG), timeout_s=timeout_s)
+        if full:
+            early.expect(peer.address, Command.request(RequestCode.GET_BROKER_RUNTIME_INFO), timeout_s=timeout_s)
+
+
+def _other(peer: Peer, members: Sequence[Peer]) -> str | None:
+    return next((member.id for member in members if member.id != peer.id), None)
+
+
+def _collect(pool: Requester, peer: Peer, members: Sequence[Peer], *, timeout_s: float, full: bool) -> PeerStatus:
     raft_leader: str | None = None
     term: int | None = None
     raft_error = broker_error = ""
     try:
         raft = RaftClient(pool, peer.raft_address, group=peer.group, peer_id=peer.id, timeout_s=timeout_s)
         raft_leader = raft.metadata().leader_id
-        other = next((member.id for member in members if member.id != peer.id), None)
+        other = _other(peer, members)
         if full and other is not None:
             term = raft.term(other_peer_id=other)
     except RmqkitError as error:
@@ -186,7 +212,7 @@ def ask_peer(
     return PeerStatus(peer, raft_leader, term, raft_error, broker_id, role, runtime, broker_error)
 
 
-def ask_nameserver(pool: ChannelPool, address: str, *, timeout_s: float) -> NameServerStatus:
+def ask_nameserver(pool: Requester, address: str, *, timeout_s: float) -> NameServerStatus:
     """One NameServer's table. Trouble is part of the answer, never raised."""
     try:
         info = NameServerClient(pool, address, timeout_s=timeout_s).cluster_info()
@@ -196,26 +222,26 @@ def ask_nameserver(pool: ChannelPool, address: str, *, timeout_s: float) -> Name
 
 
 def ask(
-    pool: ChannelPool,
+    pool: Pipeline,
     members: Members,
     nameservers: Sequence[str],
     *,
     timeout_s: float = 1.0,
     full: bool = True,
-    workers: ThreadPoolExecutor | None = None,
 ) -> ClusterStatus:
-    """Ask everybody; with ``workers`` at once, so that one frozen peer costs its own time-out only."""
-    peer_jobs = [(peer, members.of(peer.group)) for peer in members.peers]
-    if workers is None:
-        views = [ask_peer(pool, peer, group, timeout_s=timeout_s, full=full) for peer, group in peer_jobs]
-        tables = [ask_nameserver(pool, address, timeout_s=timeout_s) for address in nameservers]
-    else:
-        pending = [
-            workers.submit(ask_peer, pool, peer, group, timeout_s=timeout_s, full=full) for peer, group in peer_jobs
+    """Ask everybody at once: every request is under way before the first answer is waited for.
+
+    So one frozen peer, or three, cost one ``timeout_s`` together.
+    """
+    with Prefetch(pool) as early:
+        for peer in members.peers:
+            send_ahead(early, peer, members.of(peer.group), timeout_s=timeout_s, full=full)
+        for address in nameservers:
+            early.expect(address, Command.request(RequestCode.GET_BROKER_CLUSTER_INFO), timeout_s=timeout_s)
+        views = [
+            _collect(early, peer, members.of(peer.group), timeout_s=timeout_s, full=full) for peer in members.peers
         ]
-        asked = [workers.submit(ask_nameserver, pool, address, timeout_s=timeout_s) for address in nameservers]
-        views = [job.result() for job in pending]
-        tables = [job.result() for job in asked]
+        tables = [ask_nameserver(early, address, timeout_s=timeout_s) for address in nameservers]
     groups = tuple(
         join_views(name, tuple(view for view in views if view.peer.group == name), tables, members)
         for name in members.groups

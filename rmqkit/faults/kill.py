@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
+from rmqkit.errors import UsageError
 from rmqkit.faults.timeline import Failover
 from rmqkit.faults.wrapper import check_quorum, leader_fault
 from rmqkit.history import History
@@ -50,20 +51,20 @@ def kill_peers(
     A fault that would leave no majority is refused with FaultError unless ``allow_quorum_loss``. At the end waits until
     every peer of the group has caught up.
     """
+    if not peers:
+        raise UsageError("no peer to kill", hint="name one or more peers of one group")
     history = history if history is not None else History()
     check_quorum(cluster, peers, allow_quorum_loss=allow_quorum_loss)
     names = ",".join(map(str, peers))
     ended_well = False
-    try:
+    with ExitStack() as undo:
+        undo.callback(history.add_fault, "kill", "healed", names)
         for peer in peers:
+            undo.callback(cluster.start_peer, peer)
             cluster.kill(peer)
         history.add_fault("kill", "injected", names)
         yield
         ended_well = True
-    finally:
-        for peer in peers:
-            cluster.start_peer(peer)
-        history.add_fault("kill", "healed", names)
     if ended_well:
         cluster.wait_caught_up(peers[0].group, timeout_s=timeout_s)
         history.add_fault("kill", "restored", names)

@@ -25,8 +25,8 @@ def check_quorum(cluster: Cluster, victims: Sequence[Peer], *, allow_quorum_loss
     up = [peer for peer in group if peer not in victims and cluster.state(peer).running]
     if len(up) * 2 <= len(group):
         raise FaultError(
-            f"without {', '.join(map(str, victims))} only {len(up)} of {len(group)} peers of {group[0].group} would be up: "
-            "no majority",
+            f"without {', '.join(map(str, victims))} only {len(up)} of {len(group)} peers of {group[0].group} "
+            "would be up: no majority",
             hint="bring the others back first, or pass allow_quorum_loss=True where that is the point",
         )
 

@@ -10,13 +10,16 @@ import json
 import threading
 import time
 from array import array
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rmqkit.errors import UsageError
+
+FORMAT = 2
+"""Of the exported lines; since 2 the last line counts them, so that a file cut short is found out."""
 
 
 class Outcome(IntEnum):
@@ -175,16 +178,34 @@ class History:
             yield ReadRecord(names[replica], message_id, names[topic], queue, offset)
 
     def export_jsonl(self, path: Path) -> None:
-        """Write everything as JSON lines. An existing file is never overwritten: UsageError."""
+        """Write everything as JSON lines. An existing file is never overwritten: UsageError, as for no such folder."""
         try:
             with path.open("x", encoding="utf-8") as out:
+                count = 0
                 for kind, record in self._lines():
                     out.write(json.dumps({"type": kind, **record}) + "\n")
+                    count += 1
+                out.write(json.dumps({"type": "end", "lines": count}) + "\n")
         except FileExistsError as error:
             raise UsageError(f"{path} exists already", hint="name a file that does not exist yet") from error
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}", hint="name a file in a folder") from error
+
+    @classmethod
+    def import_jsonl(cls, path: Path) -> History:
+        """What :meth:`export_jsonl` wrote, to be judged again.
+
+        A file that is missing, cut short, of another format or not a history raises UsageError naming the line: half a
+        history must not be judged as if it were whole.
+        """
+        try:
+            with path.open(encoding="utf-8") as lines:
+                return loaded(cls(), lines, where=str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path} cannot be read: {error}", hint="name a file written by --history") from error
 
     def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        yield "run", {"format": 1, "wall_start": self.wall_start, "start_ns": self.start_ns}
+        yield "run", {"format": FORMAT, "wall_start": self.wall_start, "start_ns": self.start_ns}
         for fault in self.faults:
             yield "fault", asdict(fault)
         for send in self.sends():
@@ -193,3 +214,85 @@ class History:
             yield "read", asdict(read)
         for replica, reached_end in self._readers_done.items():
             yield "reader", {"replica": replica, "reached_end": reached_end}
+
+
+def loaded(history: History, lines: Iterable[str], *, where: str) -> History:
+    """Fill an empty ``history`` from exported lines; ``where`` names them in errors. Raises UsageError."""
+    count, ended = 0, False
+    for count, line in enumerate(lines, start=1):
+        if not line.endswith("\n"):
+            raise _cut_short(where, f"in the middle of line {count}")
+        try:
+            if ended:
+                raise ValueError("it follows the end")
+            ended = _load_line(history, json.loads(line), count)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            raise UsageError(
+                f"{where} line {count} is not a line of a history: {_why(error)}",
+                details=[line.rstrip()[:120]],
+                hint=f"it must be what this version of rmqkit wrote (format {FORMAT})",
+            ) from error
+    if not ended:
+        raise _cut_short(where, f"after line {count}")
+    return history
+
+
+def _cut_short(where: str, at: str) -> UsageError:
+    hint = "the run that wrote it was interrupted, and what it proves is not known: run it again"
+    return UsageError(f"{where} was cut short {at}: its last line is missing", hint=hint)
+
+
+def _why(error: Exception) -> str:
+    return f"{error.args[0]!r} is unknown or missing" if isinstance(error, KeyError) else str(error)
+
+
+def _load_line(history: History, record: Any, number: int) -> bool:
+    """Add one line's record; True for the last line, which must count those before it."""
+    if not isinstance(record, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 - about the file, not about a caller's types
+    kind = record.pop("type")
+    if (number == 1) != (kind == "run"):
+        raise ValueError("a history has one run line, its first")
+    if kind == "end":
+        if record != {"lines": number - 1}:
+            raise ValueError(f"{record.get('lines')} lines were written, {number - 1} are here")
+        return True
+    _LOADERS[kind](history, record)
+    return False
+
+
+_R = TypeVar("_R", SendRecord, ReadRecord, FaultEvent)
+_TYPES = {"str": str, "int": int, "Outcome": Outcome}
+
+
+def _checked(kind: type[_R], values: dict[str, Any]) -> _R:
+    record = kind(**values)
+    for each in fields(record):
+        if type(getattr(record, each.name)) is not _TYPES[str(each.type)]:
+            raise ValueError(f"{each.name} is {values[each.name]!r}, which is no {each.type}")
+    return record
+
+
+def _load_run(history: History, record: dict[str, Any]) -> None:
+    if record["format"] != FORMAT:
+        raise ValueError(f"format {record['format']}, and this version reads format {FORMAT}")
+    history.wall_start, history.start_ns = float(record["wall_start"]), int(record["start_ns"])
+
+
+def _load_send(history: History, record: dict[str, Any]) -> None:
+    history.add_send(_checked(SendRecord, {**record, "outcome": Outcome[record["outcome"]]}))
+
+
+def _load_reader(history: History, record: dict[str, Any]) -> None:
+    if not isinstance(record["reached_end"], bool):
+        raise ValueError(f"reached_end is {record['reached_end']!r}, which is neither true nor false")  # noqa: TRY004
+    history.reader_done(str(record["replica"]), reached_end=record["reached_end"])
+
+
+_LOADERS: dict[str, Callable[[History, dict[str, Any]], None]] = {
+    "run": _load_run,
+    "fault": lambda history, record: history.faults.append(_checked(FaultEvent, record)),
+    "send": _load_send,
+    "read": lambda history, record: history.add_read(_checked(ReadRecord, record)),
+    "reader": _load_reader,
+}

@@ -16,7 +16,7 @@ from typing import Self
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, SendOutcome
 from rmqkit.client.producer import Producer
 from rmqkit.client.send import OutgoingMessage
-from rmqkit.errors import WaitTimeoutError
+from rmqkit.errors import UsageError, WaitTimeoutError
 from rmqkit.history import History, Outcome, SendRecord
 from rmqkit.transport.pool import ChannelPool
 from rmqkit.waiting import Pending, wait_until
@@ -40,6 +40,8 @@ class SteadyTraffic:
         body: bytes = b"Test",
         timeout_s: float = 3.0,
     ) -> None:
+        if not rate > 0 or threads < 1:
+            raise UsageError(f"rate={rate}, threads={threads}: no traffic", hint="for example rate=200, threads=4")
         self.nameservers = tuple(nameservers)
         self.topic = topic
         self.history = history

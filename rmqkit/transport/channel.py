@@ -87,22 +87,26 @@ class Channel:
         Raises :class:`RequestTimeoutError`, :class:`ConnectionLostError` (both tell by ``request_sent``
         whether the peer may have seen the request) or :class:`WireError` when the peer answers garbage.
         """
+        return self.begin(command, timeout_s=timeout_s).answer()
+
+    def begin(self, command: Command, *, timeout_s: float) -> Ticket:
+        """Send ``command`` and give a ticket for its answer, so that several requests can be under way at once.
+
+        Each ticket must be answered or abandoned. Raises what :meth:`request` raises until the request is written.
+        """
         deadline = Deadline.after(timeout_s)
         opaque = next(self._opaques) & _OPAQUE_LIMIT
         frame = encode(command, opaque=opaque)
         self._enter()
+        ticket = Ticket(self, opaque, command, deadline, timeout_s)
         try:
             with self._state:
                 self._waiting.add(opaque)
-            try:
-                self._write(frame, command, deadline, timeout_s)
-                return self._await(opaque, command, deadline, timeout_s)
-            finally:
-                with self._state:
-                    self._waiting.discard(opaque)
-                    self._answers.pop(opaque, None)
-        finally:
-            self._leave()
+            self._write(frame, command, deadline, timeout_s)
+        except BaseException:
+            ticket.abandon()
+            raise
+        return ticket
 
     def oneway(self, command: Command, *, timeout_s: float) -> None:
         """Send ``command`` marked as one-way: written to the connection, and nothing is known beyond that."""
@@ -134,6 +138,12 @@ class Channel:
             idle = self._users == 0
         if idle:
             self.close()
+
+    def _settle(self, opaque: int) -> None:
+        with self._state:
+            self._waiting.discard(opaque)
+            self._answers.pop(opaque, None)
+        self._leave()
 
     # -- life of the socket: closed by whoever leaves last, so that nobody works on a reused descriptor
 
@@ -309,6 +319,35 @@ class Channel:
             hint="a peer that does not know a request code gives no answer at all; otherwise it is paused,"
             " cut off or overloaded",
         )
+
+
+class Ticket:
+    """One request under way on a channel; made by :meth:`Channel.begin`. For one thread."""
+
+    __slots__ = ("_channel", "_command", "_deadline", "_opaque", "_settled", "_timeout_s")
+
+    def __init__(self, channel: Channel, opaque: int, command: Command, deadline: Deadline, timeout_s: float) -> None:
+        self._channel = channel
+        self._opaque = opaque
+        self._command = command
+        self._deadline = deadline
+        self._timeout_s = timeout_s
+        self._settled = False
+
+    def answer(self) -> Command:
+        """Wait for the answer until the deadline that began with the request; raises as a request does."""
+        try:
+            return self._channel._await(  # noqa: SLF001 - a ticket is the channel's own other half
+                self._opaque, self._command, self._deadline, self._timeout_s
+            )
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Want the answer no more; it is dropped when it comes. May be called twice."""
+        if not self._settled:
+            self._settled = True
+            self._channel._settle(self._opaque)  # noqa: SLF001
 
 
 _LOST_HINT = "the process ended, or (behind Docker's port proxy) nothing listens there any more"

@@ -11,9 +11,13 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rmqkit.errors import ConnectionLostError, RequestTimeoutError, UsageError, WireError
-from rmqkit.transport.channel import Channel
+from rmqkit.transport.channel import Channel, Ticket
 from rmqkit.waiting import Deadline
 from rmqkit.wire.frames import Command
+
+BREAKING = (ConnectionLostError, RequestTimeoutError, WireError)
+"""After these a channel is not used for another request. After a time-out the connection may be a dead one that TCP
+keeps for minutes: the next request takes a new one, and what is in flight on the old one may still be answered."""
 
 
 class Requester(Protocol):
@@ -21,6 +25,26 @@ class Requester(Protocol):
 
     def request(self, address: str, command: Command, *, timeout_s: float) -> Command:
         """The answer to ``command``, or an error of the transport."""
+        ...
+
+
+class Pending(Protocol):
+    """A request under way."""
+
+    def answer(self) -> Command:
+        """Wait for the answer, or raise an error of the transport."""
+        ...
+
+    def abandon(self) -> None:
+        """Want the answer no more."""
+        ...
+
+
+class Pipeline(Requester, Protocol):
+    """A requester that can also have several requests under way at once."""
+
+    def begin(self, address: str, command: Command, *, timeout_s: float) -> Pending:
+        """Send ``command``; the answer is waited for later."""
         ...
 
 
@@ -48,15 +72,19 @@ class ChannelPool:
         A kept connection that turns out closed before anything was written is replaced once. Nothing else is
         tried again: the caller knows whether it may be. Raises what :class:`Channel` raises.
         """
+        return self.begin(address, command, timeout_s=timeout_s).answer()
+
+    def begin(self, address: str, command: Command, *, timeout_s: float) -> PoolTicket:
+        """Send ``command`` as :meth:`request` does, and give a ticket for its answer."""
         deadline = Deadline.after(timeout_s)
         channel, is_new = self._channel(address, deadline)
         try:
-            return self._ask(address, channel, command, deadline)
+            return self._begin(address, channel, command, deadline)
         except ConnectionLostError as error:
             if error.request_sent or is_new:
                 raise
         channel, _ = self._channel(address, deadline)
-        return self._ask(address, channel, command, deadline)
+        return self._begin(address, channel, command, deadline)
 
     def oneway(self, address: str, command: Command, *, timeout_s: float) -> None:
         """Write ``command`` to ``address``, marked as one-way."""
@@ -86,12 +114,10 @@ class ChannelPool:
         for channel in channels:
             channel.close()
 
-    def _ask(self, address: str, channel: Channel, command: Command, deadline: Deadline) -> Command:
+    def _begin(self, address: str, channel: Channel, command: Command, deadline: Deadline) -> PoolTicket:
         try:
-            return channel.request(command, timeout_s=deadline.left_s)
-        except (ConnectionLostError, RequestTimeoutError, WireError):
-            # After a time-out the connection may be a dead one that TCP keeps for minutes: the next request
-            # takes a new one, and what is in flight on the old one may still be answered.
+            return PoolTicket(self, address, channel, channel.begin(command, timeout_s=deadline.left_s))
+        except BREAKING:
             self._drop(address, channel)
             raise
 
@@ -136,3 +162,27 @@ class ChannelPool:
             if self._channels.get(address) is channel:
                 del self._channels[address]
         channel.retire()
+
+
+class PoolTicket:
+    """A request under way through a pool; made by :meth:`ChannelPool.begin`."""
+
+    __slots__ = ("_address", "_channel", "_pool", "_ticket")
+
+    def __init__(self, pool: ChannelPool, address: str, channel: Channel, ticket: Ticket) -> None:
+        self._pool = pool
+        self._address = address
+        self._channel = channel
+        self._ticket = ticket
+
+    def answer(self) -> Command:
+        """Wait for the answer; raises what :class:`Channel` raises."""
+        try:
+            return self._ticket.answer()
+        except BREAKING:
+            self._pool._drop(self._address, self._channel)  # noqa: SLF001 - a ticket is the pool's own other half
+            raise
+
+    def abandon(self) -> None:
+        """Want the answer no more."""
+        self._ticket.abandon()

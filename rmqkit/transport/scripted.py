@@ -55,6 +55,27 @@ class ScriptedPool:
         handler = handlers.pop(0) if len(handlers) > 1 else handlers[0]
         return handler(command)
 
+    def begin(self, address: str, command: Command, *, timeout_s: float) -> ScriptedAnswer:
+        """The same, answered when it is asked for."""
+        return ScriptedAnswer(self, address, command, timeout_s)
+
     def codes(self, address: str) -> tuple[int, ...]:
         """The codes that were asked at ``address``, in order."""
         return tuple(asked.command.code for asked in self.asked if asked.address == address)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedAnswer:
+    """A request under way in a script."""
+
+    pool: ScriptedPool
+    address: str
+    command: Command
+    timeout_s: float
+
+    def answer(self) -> Command:
+        """Let the handler answer now."""
+        return self.pool.request(self.address, self.command, timeout_s=self.timeout_s)
+
+    def abandon(self) -> None:
+        """Nothing is under way in a script."""

@@ -15,21 +15,18 @@ from rmqkit.errors import WireError
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
 _BLANK = " \t\f"
 _LINE = re.compile(r"\r\n|\r|\n")
+_ENTRY = re.compile(r"((?:[^\\=: \t\f]+|\\.)*)[ \t\f]*[=:]?[ \t\f]*(.*)", re.DOTALL)
+"""Key, separator with its blanks, value. A status parses three configurations of 200 lines: no loop in Python here."""
 
 
 def parse_properties(text: str) -> Mapping[str, str]:
     """Key to value. Raises :class:`WireError` for a malformed ``\\uXXXX``, where Java's reader throws too."""
     out: dict[str, str] = {}
     for line in _logical_lines(text):
-        key_end = _end_of_key(line)
-        at = key_end
-        while at < len(line) and line[at] in _BLANK:
-            at += 1
-        if at < len(line) and line[at] in "=:":
-            at += 1
-            while at < len(line) and line[at] in _BLANK:
-                at += 1
-        out[_unescape(line[:key_end])] = _unescape(line[at:])
+        entry = _ENTRY.match(line)
+        assert entry is not None, "every part of the expression may be empty"
+        key, value = entry.groups()
+        out[_unescape(key)] = _unescape(value)
     return MappingProxyType(out)
 
 
@@ -56,18 +53,6 @@ def _logical_lines(text: str) -> list[str]:
     if continued and pending:
         out.append(pending)
     return out
-
-
-def _end_of_key(line: str) -> int:
-    at = 0
-    while at < len(line):
-        if line[at] == "\\":
-            at += 2
-            continue
-        if line[at] in "=:" or line[at] in _BLANK:
-            return at
-        at += 1
-    return len(line)
 
 
 def _unescape(text: str) -> str:

@@ -9,7 +9,7 @@ cat "$@" | awk '
         value[substr($0, 1, at - 1)] = substr($0, at + 1)
     }
     function quoted(text) {
-        gsub(/\\/, "\\\\", text); gsub(/"/, "\\\"", text); gsub(/\t/, " ", text); gsub(/[\001-\037]/, "", text)
+        gsub(/\\/, "&&", text); gsub(/"/, "\\\"", text); gsub(/\t/, " ", text); gsub(/[\001-\037]/, "", text)
         return "\"" text "\""
     }
     END {

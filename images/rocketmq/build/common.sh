@@ -62,15 +62,28 @@ use_maven_settings() {
     MVN_SETTINGS="-s $RMQKIT_TMP/settings.xml"
 }
 
+# A connection that dies without a word is waited for half an hour by default, by Maven's resolver and by the older
+# "wagon" that some plugins still use; and wagon reuses connections that a gateway has long forgotten.
+MVN_NETWORK="-Daether.connector.connectTimeout=20000 -Daether.connector.requestTimeout=60000
+    -Daether.connector.http.retryHandler.count=3 -Dmaven.wagon.rto=60000 -Dmaven.wagon.http.retryHandler.count=3
+    -Dmaven.wagon.httpconnectionManager.ttlSeconds=25"
+
 # mvn_quiet LOG ARGS...: Maven with the kit's local repository. The whole output goes to LOG; the build shows which
-# module it is at, and the last lines if it fails. (POSIX sh has no pipefail: the status goes through a file.)
+# module it is at, and the last lines if it fails. A failed download is tried once more: what came stays in the cache.
 mvn_quiet() {
+    mvn_once "$@" && return 0
+    grep -Eq 'Could not transfer artifact|Read timed out|Connection reset|Premature end of' "$1" || return 1
+    say "a download failed; once more"
+    mvn_once "$@"
+}
+
+# (POSIX sh has no pipefail: the status goes through a file.)
+mvn_once() {
     mvn_log=$1
     shift
     rm -f "$RMQKIT_TMP/mvn.failed"
-    # shellcheck disable=SC2086  # MVN_SETTINGS is two words or none
-    { mvn -B -ntp $MVN_SETTINGS -Dmaven.repo.local="$RMQKIT_M2" -Daether.connector.http.retryHandler.count=3 \
-        -Dmaven.wagon.http.retryHandler.count=3 "$@" 2>&1 || touch "$RMQKIT_TMP/mvn.failed"; } |
+    # shellcheck disable=SC2086  # MVN_SETTINGS is two words or none, MVN_NETWORK several
+    { mvn -B -ntp $MVN_SETTINGS $MVN_NETWORK -Dmaven.repo.local="$RMQKIT_M2" "$@" 2>&1 || touch "$RMQKIT_TMP/mvn.failed"; } |
         tee "$mvn_log" | grep --line-buffered -E '^\[INFO\] Building [^j]|^\[INFO\] (Total time|BUILD)|^\[ERROR\]' || true
     [ ! -e "$RMQKIT_TMP/mvn.failed" ]
 }

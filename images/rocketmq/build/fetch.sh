@@ -4,74 +4,15 @@
 # What was chosen is noted in $NOTES (key=value) and ends in the image's BUILD-INFO.json.
 set -eu
 . /rmqkit/build/common.sh
+. /rmqkit/build/git-sources.sh
 
 : "${SOURCE:=auto}" "${VERSION:=4.5.1}" "${ROCKETMQ_URL:?}" "${ROCKETMQ_REF:?}" "${DLEDGER_URL:?}" "${DLEDGER_REF:=}"
 NOTES=/meta/source.env
 RMQ_SRC=/src/rocketmq DLG_SRC=/src/dledger
 mkdir -p /src /meta "$RMQKIT_TMP"
 : >"$NOTES"
-# Nothing may ask a question during a build.
-export GIT_TERMINAL_PROMPT=0 GIT_SSH_COMMAND='ssh -oBatchMode=yes -oConnectTimeout=20'
 
 # ---- git ----------------------------------------------------------------------------------------------------------
-
-# git_lists URL: can the repository be listed? Its answer or complaint goes to $RMQKIT_TMP/ls-remote.{out,err}.
-git_lists() {
-    : >"$RMQKIT_TMP/ls-remote.err"
-    timeout 60 git ls-remote "$1" >"$RMQKIT_TMP/ls-remote.out" 2>"$RMQKIT_TMP/ls-remote.err" && return 0
-    # Nothing within a minute: git has no time limit of its own for connecting, so ask curl whether one can connect.
-    if [ $? = 124 ]; then
-        case "$1" in
-            http*) curl -sS -o /dev/null --connect-timeout 15 --max-time 30 "$1" 2>>"$RMQKIT_TMP/ls-remote.err" || true ;;
-            *) echo "no answer within 60 s" >>"$RMQKIT_TMP/ls-remote.err" ;;
-        esac
-    fi
-    return 1
-}
-
-git_unreachable() { sh /rmqkit/build/git-unreachable.sh <"$RMQKIT_TMP/ls-remote.err"; }
-last_words() { grep -v '^$' "$1" | tail -n 3; }
-
-# git_take URL REF DIR: a checkout of REF (branch, tag or commit) without history.
-git_take() {
-    git init -q "$3"
-    if ! git -C "$3" fetch -q --depth 1 "$1" "$2" 2>"$RMQKIT_TMP/fetch.err"; then
-        # A server may refuse a bare commit id although a branch holds it: then only the whole history will do.
-        case "$2" in
-            *[!0-9a-f]*) false ;;
-            ???????*) git -C "$3" fetch -q "$1" '+refs/heads/*:refs/remotes/origin/*' 2>>"$RMQKIT_TMP/fetch.err" &&
-                git -C "$3" rev-parse -q --verify "$2^{commit}" >"$3/.git/FETCH_HEAD" ;;
-            *) false ;;
-        esac || die "no branch, tag or commit '$2' in $1" "git said: $(last_words "$RMQKIT_TMP/fetch.err")" \
-            "branches there: $(git ls-remote --heads "$1" 2>/dev/null | sed 's:.*refs/heads/::' | head -n 12 | tr '\n' ' ')" \
-            "set the ref with --build-arg ROCKETMQ_REF=... or DLEDGER_REF=..."
-    fi
-    git -C "$3" -c advice.detachedHead=false checkout -q FETCH_HEAD
-}
-
-# dledger_ref_for VERSION: which ref of the DLedger repository is that version? A tag if there is one; else the newest
-# commit whose pom says so (the old branches ask for versions that were never tagged).
-dledger_ref_for() {
-    for tag in "v$1" "$1" "dledger-$1" "dledger-all-$1"; do
-        if grep -q "refs/tags/$tag\$" "$RMQKIT_TMP/ls-remote.out"; then
-            printf '%s\n' "$tag"
-            return 0
-        fi
-    done
-    history=$RMQKIT_TMP/dledger-history
-    rm -rf "$history"
-    git clone -q --bare "$DLEDGER_URL" "$history" 2>"$RMQKIT_TMP/fetch.err" ||
-        die "cannot clone $DLEDGER_URL" "$(last_words "$RMQKIT_TMP/fetch.err")"
-    for commit in $(git -C "$history" log --format=%H HEAD -- pom.xml); do
-        git -C "$history" show "$commit:pom.xml" >"$RMQKIT_TMP/pom.xml" 2>/dev/null || continue
-        if [ "$(pom_version "$RMQKIT_TMP/pom.xml")" = "$1" ]; then
-            # Not the commit that brought the version, but the last one that still carries it: its child that
-            # changed the pom's version is what bounds it. git log lists newest first, so this is that one.
-            printf '%s\n' "$commit"
-            return 0
-        fi
-    done
-}
 
 take_dledger_from_git() { # WANTED
     ref=$DLEDGER_REF how='as asked for'
@@ -82,6 +23,14 @@ take_dledger_from_git() { # WANTED
             "name the ref to build yourself: --build-arg DLEDGER_REF=..."
     fi
     git_take "$DLEDGER_URL" "$ref" "$DLG_SRC"
+    # compile.sh proves it by the jar; here it costs nothing to say so before anything is built.
+    has=$(pom_version "$DLG_SRC/pom.xml")
+    case "$has" in
+        "$1" | '' | *'$'*) ;;
+        *) die "RocketMQ's pom asks for DLedger $1, but $ref of $DLEDGER_URL is version $has" \
+            "Maven would take $1 from Maven Central in silence, so the build stops here" \
+            "name the ref that is version $1 (--build-arg DLEDGER_REF=...), or a RocketMQ ref that asks for $has" ;;
+    esac
     note dledger_source git
     note dledger_ref "$ref"
     note dledger_commit "$(git -C "$DLG_SRC" rev-parse HEAD)"
@@ -126,8 +75,12 @@ maven_get() {
         done
         echo '</artifactItems></configuration></plugin></plugins></build></project>'
     } >"$RMQKIT_TMP/get.xml"
+    maven_copy || { ! not_published && maven_copy; }
+}
+
+maven_copy() {
     # shellcheck disable=SC2086
-    mvn -B -ntp $strict $MVN_SETTINGS -Dmaven.repo.local="$RMQKIT_M2" -f "$RMQKIT_TMP/get.xml" dependency:copy \
+    mvn -B -ntp $strict $MVN_SETTINGS $MVN_NETWORK -Dmaven.repo.local="$RMQKIT_M2" -f "$RMQKIT_TMP/get.xml" dependency:copy \
         -DoutputDirectory="$into" -Dmdep.overWriteReleases=true >"$RMQKIT_TMP/get.log" 2>&1
 }
 

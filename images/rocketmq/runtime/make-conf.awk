@@ -13,7 +13,7 @@ function value_of(line) {
     return line
 }
 function escaped(text,   lead) {
-    gsub(/\\/, "\\\\", text); gsub(/\t/, "\\t", text)
+    gsub(/\\/, "&&", text); gsub(/\t/, "\\t", text)
     if (text ~ /^ /) text = "\\" text
     return text
 }

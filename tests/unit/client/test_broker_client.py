@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from captured import VERSIONS, answer, play, request, say
+from captured_answers import VERSIONS, answer, play, request, say
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.runtime import RuntimeInfo

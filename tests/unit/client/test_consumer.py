@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from captured import say
-from fakes import MemoryBroker, stored
+from captured_answers import say
+from memory_broker import MemoryBroker, stored
 
 from rmqkit.client.consumer import Consumer
 from rmqkit.errors import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from captured import VERSIONS, fail, play, request, say
+from captured_answers import VERSIONS, fail, play, request, say
 
 from rmqkit.client.nameserver import NameServerClient
 from rmqkit.client.routes import Routes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from captured import VERSIONS, answer
+from captured_answers import VERSIONS, answer
 
 from rmqkit.client.outcomes import RULES, Verdict, classify
 

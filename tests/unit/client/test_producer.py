@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from captured import fail, play, say
+from captured_answers import fail, play, say
 
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused, Verdict
 from rmqkit.client.producer import Producer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from captured import VERSIONS, play, request, say
-from fakes import MemoryBroker, stored
+from captured_answers import VERSIONS, play, request, say
+from memory_broker import MemoryBroker, stored
 
 from rmqkit.client.pull import PullStatus, pull_once, read_queue, read_topic_from
 from rmqkit.errors import RemoteError, UsageError, WaitTimeoutError
@@ -67,6 +67,14 @@ def test_another_code_is_a_refusal(pool: ScriptedPool) -> None:
     pool.on(ADDRESS, RequestCode.PULL_MESSAGE, say(code=24, remark="the consumer's group info not exist"))
     with pytest.raises(RemoteError, match="24 SUBSCRIPTION_NOT_EXIST"):
         pull_once(pool, ADDRESS, topic="T", queue_id=0, offset=0)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_follower_that_has_not_heard_of_the_topic_is_told_from_a_wrong_name(pool: ScriptedPool, version: str) -> None:
+    pool.on(ADDRESS, RequestCode.GET_TOPIC_STATS_INFO, play(version, "topic_stats_unknown"))
+    with pytest.raises(RemoteError, match=r"topic\[NoSuchTopic\] not exist") as caught:
+        read_topic_from(pool, ADDRESS, "NoSuchTopic")
+    assert "a follower copies topics from its leader every 10 s" in str(caught.value)
 
 
 def test_a_queue_is_read_from_its_first_message_to_its_last(pool: ScriptedPool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from captured import VERSIONS, answer, play, request
+from captured_answers import VERSIONS, answer, play, request
 
 from rmqkit.client.raft import RaftClient
 from rmqkit.errors import RemoteError, UsageError

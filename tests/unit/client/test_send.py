@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from captured import VERSIONS, fail, play, request, say
+from captured_answers import VERSIONS, fail, play, request, say
 
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused, Verdict
 from rmqkit.client.send import OutgoingMessage, new_message_id, send_once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -245,3 +246,27 @@ def test_variables_without_values_mean_what_is_written_out(spec: ClusterSpec) ->
 def test_a_volume_is_named_after_its_service() -> None:
     assert volume_name("n0") == "n0-data"
     assert "n0-data" in document(pod())["volumes"]
+
+
+def test_a_release_is_built_as_a_release_and_a_branch_by_git_with_its_release_to_fall_back_on() -> None:
+    def arguments(edition: str) -> dict[str, str]:
+        build = document(ClusterSpec.stock(edition=edition))["services"]["namesrv0"]["build"]
+        return {key: build["args"][key] for key in ("SOURCE", "VERSION", "ROCKETMQ_REF")}
+
+    assert arguments("4.9.8") == {"SOURCE": "release", "VERSION": "4.9.8", "ROCKETMQ_REF": "4.9.8"}
+    assert arguments("store_with_dledger") == {
+        "SOURCE": "auto",
+        "VERSION": "4.5.1",
+        "ROCKETMQ_REF": "store_with_dledger",
+    }
+
+
+def test_a_peer_that_is_reached_elsewhere_by_its_group_says_so_in_the_peers_of_all() -> None:
+    base = ClusterSpec.stock()
+    first, *others = base.groups[0].peers
+    spec = base.replace(groups=(GroupSpec(peers=(replace(first, raft_host="127.0.0.9"), *others)),))
+    for parametrized in (False, True):
+        services = interpolated(document(spec, parametrized=parametrized))["services"]
+        peers = "n0-127.0.0.9:40911;n1-127.0.0.1:40912;n2-127.0.0.1:40913"
+        assert {configuration(services[f"n{number}"])["dLegerPeers"] for number in range(3)} == {peers}
+        assert configuration(services["n0"])["brokerIP1"] == "127.0.0.1"

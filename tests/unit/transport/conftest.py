@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from loopback import Behaviour, LoopbackPeer
+from loopback_peer import Behaviour, LoopbackPeer
 
 
 @pytest.fixture

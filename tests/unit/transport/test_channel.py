@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from loopback import LoopbackPeer, commands_from, echo, until
+from loopback_peer import LoopbackPeer, commands_from, echo, until
 
 from rmqkit.errors import (
     ConnectionLostError,

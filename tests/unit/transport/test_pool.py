@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from loopback import LoopbackPeer, commands_from, echo, until
+from loopback_peer import LoopbackPeer, commands_from, echo, until
 
 from rmqkit.errors import ConnectFailedError, ConnectionLostError, RequestTimeoutError, UsageError, WireError
 from rmqkit.transport.pool import ChannelPool
@@ -92,7 +92,12 @@ def test_a_peer_that_comes_back_is_found_again(start_peer: Start, dead_address: 
             ask(pool, dead_address)
         assert not caught.value.request_sent
         with socket.create_server(("127.0.0.1", int(dead_address.rpartition(":")[2]))) as listener:
-            server = threading.Thread(target=lambda: echo(listener.accept()[0]))
+
+            def serve() -> None:
+                with listener.accept()[0] as stream:
+                    echo(stream)
+
+            server = threading.Thread(target=serve)
             server.start()
             assert ask(pool, dead_address, "back") == "back"
             pool.close()

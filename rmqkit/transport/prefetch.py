@@ -1,0 +1,55 @@
+"""Requests sent before anybody waits: a round over many peers costs its slowest answer, not the sum of all.
+
+What belongs here: holding tickets until the caller asks for the same thing. What does not: which requests those are.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rmqkit.errors import RmqkitError
+from rmqkit.transport.pool import Pending, Pipeline
+from rmqkit.wire.frames import Command
+
+_Key = tuple[str, int, bytes]
+
+
+class Prefetch:
+    """A :class:`~rmqkit.transport.pool.Requester` that has already sent what it was told to expect.
+
+    ``expect`` sends a request; a later ``request`` for the same address, code and body takes its answer, or the error
+    that sending it met. Anything not expected goes through the pool as ever. For one thread; leaving the block drops
+    what nobody asked for.
+    """
+
+    def __init__(self, pool: Pipeline) -> None:
+        self._pool = pool
+        self._early: dict[_Key, Pending | RmqkitError] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for early in self._early.values():
+            if not isinstance(early, RmqkitError):
+                early.abandon()
+        self._early.clear()
+
+    def expect(self, address: str, command: Command, *, timeout_s: float) -> None:
+        """Send ``command`` now; trouble is kept for whoever asks for its answer."""
+        try:
+            self._early[address, command.code, command.body] = self._pool.begin(address, command, timeout_s=timeout_s)
+        except RmqkitError as error:
+            self._early[address, command.code, command.body] = error
+
+    def request(self, address: str, command: Command, *, timeout_s: float) -> Command:
+        """The answer to ``command``: of the request sent early, or of one sent now."""
+        early = self._early.pop((address, command.code, command.body), None)
+        if early is None:
+            return self._pool.request(address, command, timeout_s=timeout_s)
+        if isinstance(early, RmqkitError):
+            raise early
+        return early.answer()

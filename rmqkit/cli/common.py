@@ -15,7 +15,7 @@ from rmqkit.settings import Settings
 from rmqkit.topology.names import LABEL_EDITION, LABEL_RUN, LABEL_SPEC
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.table import Table
 
     from rmqkit.cluster.cluster import Cluster
 
@@ -25,11 +25,15 @@ def settings(**options: object) -> Settings:
     return Settings.read(environ=os.environ, options=options)
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console for tables and progress; plain when not a terminal."""
+def show_wide(table: Table) -> None:
+    """A table on standard output with every cell whole: a narrow terminal wraps lines, it does not lose digits."""
     from rich.console import Console  # noqa: PLC0415 - costs 80 ms
+    from rich.measure import Measurement  # noqa: PLC0415
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(highlight=False)
+    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
 def say(text: str) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
+import tarfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rmqkit.cli import EXIT_FAILED, EXIT_OK
-from rmqkit.cli.common import choose_run, console, running_clusters, settings, show
+from rmqkit.cli.common import choose_run, running_clusters, settings, show, show_wide
+from rmqkit.cluster.buildinfo import BUILD_INFO_PATH, BuildInfo
 from rmqkit.cluster.peers import Members, discover, from_spec
 from rmqkit.cluster.status import ClusterStatus, PeerStatus, ask
 from rmqkit.topology.spec import ClusterSpec
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("Cluster", "Broker", "Peer", "BID", "Addr", "Version", "Role", "Raft leader", "Term")
 NUMBERS = ("InTPS(LOAD)", "OutTPS(LOAD)", "PCWait(ms)", "Hour", "SPACE", "Committed")
-BUILD_INFO = "/opt/rocketmq/BUILD-INFO.json"
 
 
 def run(*, namesrv: str | None, run: str | None, as_json: bool, watch: bool, list_runs: bool) -> int:
@@ -32,50 +35,68 @@ def run(*, namesrv: str | None, run: str | None, as_json: bool, watch: bool, lis
     chosen = settings(namesrv=namesrv)
     with ExitStack() as stack:
         pool = stack.enter_context(ChannelPool())
-        members, nameservers, cluster_name, build = _target(pool, chosen.namesrv if run is None else None, run)
-        status = ask(pool, members, nameservers)
+        target = _target(pool, chosen.namesrv if run is None else None, run)
+        build = BuildQuestion(stack, target.container) if target.container else None
+        status = ask(pool, target.members, target.nameservers)
         if as_json:
-            answer = {"cluster": cluster_name, "build": build, **status.as_dict()}
+            answer = {"cluster": target.name, "build": build.answer() if build else "", **status.as_dict()}
             show([json.dumps(answer, indent=2)])
-        elif not watch:
-            console().print(table(status, cluster_name))
-            show([*_views(status), *([f"build: {build}"] if build else [])])
+        elif watch:
+            _watch(pool, target)
         else:
-            _watch(pool, members, nameservers, cluster_name)
+            show_wide(table(status, target.name))
+            show([*_views(status), *([f"build: {build.answer()}"] if build else [])])
     return EXIT_OK if status.healthy else EXIT_FAILED
 
 
-def _target(pool: ChannelPool, namesrv: str | None, run: str | None) -> tuple[Members, list[str], str, str]:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whose status is asked for; ``container`` is one of its containers, empty where the engine is not ours."""
+
+    members: Members
+    nameservers: list[str]
+    name: str
+    container: str = ""
+
+
+def _target(pool: ChannelPool, namesrv: str | None, run: str | None) -> Target:
     if namesrv is not None:
         nameservers = [part.strip() for part in namesrv.replace(",", ";").split(";") if part.strip()]
-        return discover(pool, nameservers), nameservers, namesrv, ""
+        return Target(discover(pool, nameservers), nameservers, namesrv)
     found = choose_run(run)
     spec = ClusterSpec.from_json(found.spec_json)
     addresses = [nameserver.address for nameserver in spec.nameservers]
-    return from_spec(spec), addresses, spec.cluster_name, _build(found.container)
+    return Target(from_spec(spec), addresses, spec.cluster_name, found.container)
 
 
-def _build(container: str) -> str:
-    """What the running image was built from, by the docker CLI (docker-py takes 0.3 s to import)."""
-    done = subprocess.run(
-        ["docker", "exec", container, "cat", BUILD_INFO], capture_output=True, text=True, timeout=30, check=False
-    )
-    if done.returncode != 0:
-        return ""
-    from rmqkit.cluster.images import BuildInfo  # noqa: PLC0415
+class BuildQuestion:
+    """What the running image was built from, asked of the docker CLI while the cluster is asked for its status."""
 
-    return str(BuildInfo.parse(done.stdout.encode()))
+    def __init__(self, stack: ExitStack, container: str) -> None:
+        command = ["docker", "cp", f"{container}:{BUILD_INFO_PATH}", "-"]
+        self._process = stack.enter_context(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        )
+
+    def answer(self) -> str:
+        """One line; empty where the engine could not tell."""
+        archive, _ = self._process.communicate(timeout=30)
+        if self._process.returncode != 0:
+            return ""
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            member = tar.extractfile(tar.getmembers()[0])
+            return str(BuildInfo.parse(member.read())) if member else ""
 
 
-def _watch(pool: ChannelPool, members: Members, nameservers: list[str], cluster_name: str) -> None:
+def _watch(pool: ChannelPool, target: Target) -> None:
     from rich.console import Group  # noqa: PLC0415
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     def picture() -> Group:
-        status = ask(pool, members, nameservers)
+        status = ask(pool, target.members, target.nameservers)
         lines = "\n".join([*_views(status), time.strftime("%H:%M:%SZ", time.gmtime())])
-        return Group(table(status, cluster_name), Text(lines))
+        return Group(table(status, target.name), Text(lines))
 
     with Live(picture(), refresh_per_second=2) as live:
         while True:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.nameserver import NameServerClient
 from rmqkit.client.raft import RaftClient
+from rmqkit.cluster.buildinfo import BuildInfo
 from rmqkit.cluster.engine import ContainerState, Engine
-from rmqkit.cluster.images import DEFAULT_EDITION, BuildInfo, build_info, image_name
+from rmqkit.cluster.images import DEFAULT_EDITION, build_info, image_name
 from rmqkit.cluster.lifecycle import find_containers, running
 from rmqkit.cluster.peers import Members, Peer, discover, from_spec
 from rmqkit.cluster.ports import reserve_block

@@ -6,7 +6,6 @@ so that plain ``docker compose up`` does the same. Here are only names, argument
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -17,8 +16,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rmqkit.cluster.buildinfo import BUILD_INFO_PATH, BuildInfo
 from rmqkit.cluster.engine import Engine
 from rmqkit.errors import ImageError, UsageError
 from rmqkit.resources import images_dir
@@ -26,56 +25,12 @@ from rmqkit.resources import images_dir
 REPOSITORY = "rmqkit/rocketmq"
 LOCAL_BASES = {"BUILD_IMAGE": "rmqkit/base-build:jdk8", "RUNTIME_IMAGE": "rmqkit/base-runtime:jdk8"}
 """What ``scripts/make-base-image`` makes where no container registry answers."""
-BUILD_INFO_PATH = "/opt/rocketmq/BUILD-INFO.json"
 DEFAULT_EDITION = "store_with_dledger"
 """RocketMQ's development branch of DLedger mode; where git hosting cannot be reached, release 4.5.1."""
 KNOWN_EDITIONS = (DEFAULT_EDITION, "4.5.1", "4.9.8", "5.3.2")
 
 _VERSION = re.compile(r"^\d+\.\d+\.\d+$")
 _REF = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
-
-
-@dataclass(frozen=True, slots=True)
-class BuildInfo:
-    """What an image was really built from; the image carries it as a JSON file."""
-
-    edition: str
-    source: str
-    rocketmq_version: str
-    dledger_version: str
-    facts: dict[str, Any]
-
-    @classmethod
-    def parse(cls, raw: bytes) -> BuildInfo:
-        """From the file's bytes; raises ImageError when they are not what the build writes."""
-        try:
-            facts = json.loads(raw)
-            return cls(
-                edition=str(facts["edition"]),
-                source=str(facts["source"]),
-                rocketmq_version=str(facts["rocketmq_version"]),
-                dledger_version=str(facts["dledger_version"]),
-                facts=facts,
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise ImageError(
-                f"{BUILD_INFO_PATH} of the image is not readable: {error!r}", hint="build it again: rmqkit build"
-            ) from error
-
-    @property
-    def short(self) -> str:
-        """One word for test ids: the edition and, where they differ, the version really built."""
-        if self.edition == self.rocketmq_version:
-            return self.edition
-        return f"{self.edition}={self.rocketmq_version}"
-
-    def __str__(self) -> str:
-        ref = self.facts.get("rocketmq_commit") or self.facts.get("rocketmq_checksum") or ""
-        jdk = self.facts.get("runtime_jdk") or self.facts.get("build_jdk") or "?"
-        return (
-            f"{self.edition}: RocketMQ {self.rocketmq_version} from {self.source} {str(ref)[:19]}, "
-            f"DLedger {self.dledger_version} ({self.facts.get('dledger_source', '?')}), JDK {jdk}"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

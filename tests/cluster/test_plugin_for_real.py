@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from rmqkit.cluster import Cluster
 
 pytestmark = pytest.mark.cluster
+
+DOCKER_CONFIG = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
+
+
+@pytest.fixture(autouse=True)
+def _docker_plugins(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytester gives its runs an empty home; Compose is a plugin in the real one."""
+    monkeypatch.setenv("DOCKER_CONFIG", DOCKER_CONFIG)
 
 
 def test_two_workers_hold_two_clusters_at_once(pytester: pytest.Pytester, rmq_edition: str) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from image_builds import CONTEXT, MARKER_DLEDGER, MARKER_ROCKETMQ, Built, Repositories, build, build_info, docker
 
-
 pytestmark = pytest.mark.cluster
 
 

@@ -20,7 +20,13 @@ def run(
     *command: str, stdin: str = "", env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, input=stdin, env={"PATH": os.environ["PATH"], **(env or {})}, cwd=cwd, text=True, capture_output=True, timeout=60
+        command,
+        input=stdin,
+        env={"PATH": os.environ["PATH"], **(env or {})},
+        cwd=cwd,
+        text=True,
+        capture_output=True,
+        timeout=60,
     )
 
 
@@ -154,7 +160,9 @@ def dledger_repository(tmp_path: Path) -> Path:
     return where
 
 
-@pytest.mark.parametrize(("version", "ref"), [("0.1", "v0.1"), ("0.1-SNAPSHOT", "master~2"), ("0.2-SNAPSHOT", "master"), ("9", None)])
+@pytest.mark.parametrize(
+    ("version", "ref"), [("0.1", "v0.1"), ("0.1-SNAPSHOT", "master~2"), ("0.2-SNAPSHOT", "master"), ("9", None)]
+)
 def test_the_dledger_ref_is_the_tag_or_else_the_commit_of_that_version(
     tmp_path: Path, dledger_repository: Path, version: str, ref: str | None
 ) -> None:
@@ -173,7 +181,9 @@ def test_the_dledger_ref_is_the_tag_or_else_the_commit_of_that_version(
 def test_a_branch_a_tag_and_a_bare_commit_are_checked_out(tmp_path: Path, dledger_repository: Path, ref: str) -> None:
     if ref == "COMMIT":
         ref = run("git", "-C", str(dledger_repository), "rev-parse", "master~1").stdout.strip()
-    done = in_common(f"git_take file://{dledger_repository} {ref} {tmp_path}/out; pom_version {tmp_path}/out/pom.xml", tmp_path)
+    done = in_common(
+        f"git_take file://{dledger_repository} {ref} {tmp_path}/out; pom_version {tmp_path}/out/pom.xml", tmp_path
+    )
     assert done.stdout.strip() == ("0.2-SNAPSHOT" if ref == "master" else "0.1"), done.stderr
 
 
@@ -218,7 +228,9 @@ def lines(text: str) -> dict[str, str]:
 
 def test_the_environment_becomes_lines_with_the_keys_case_kept(rmq) -> None:
     done = rmq("conf", "broker", RMQ_CONF_dLegerSelfId="n0", RMQ_CONF_namesrvAddr="127.0.0.1:9876;127.0.0.1:9877")
-    assert lines(done.stdout) | {"dLegerSelfId": "n0", "namesrvAddr": "127.0.0.1:9876;127.0.0.1:9877"} == lines(done.stdout)
+    assert lines(done.stdout) | {"dLegerSelfId": "n0", "namesrvAddr": "127.0.0.1:9876;127.0.0.1:9877"} == lines(
+        done.stdout
+    )
 
 
 def test_a_broker_has_defaults_only_for_what_was_not_given(rmq, tmp_path: Path) -> None:
@@ -228,7 +240,9 @@ def test_a_broker_has_defaults_only_for_what_was_not_given(rmq, tmp_path: Path) 
         "storePathCommitLog": f"{tmp_path}/data/store/commitlog",
         "sendMessageThreadPoolNums": "16",
     }
-    given = lines(rmq("conf", "broker", RMQ_CONF_storePathRootDir="/elsewhere", RMQ_CONF_sendMessageThreadPoolNums="4").stdout)
+    given = lines(
+        rmq("conf", "broker", RMQ_CONF_storePathRootDir="/elsewhere", RMQ_CONF_sendMessageThreadPoolNums="4").stdout
+    )
     assert given == {
         "storePathRootDir": "/elsewhere",
         "storePathCommitLog": "/elsewhere/commitlog",
@@ -252,7 +266,14 @@ def test_the_environment_overrides_a_mounted_file_and_keeps_its_other_lines(rmq,
         "fileReservedTime=48\n"
         "!also a comment"
     )
-    done = rmq("conf", "broker", RMQ_CONF_FILE=str(mounted), RMQ_CONF_brokerName="fromEnv", RMQ_CONF_dLegerPeers="n0-c:3", RMQ_CONF_listenPort="1")
+    done = rmq(
+        "conf",
+        "broker",
+        RMQ_CONF_FILE=str(mounted),
+        RMQ_CONF_brokerName="fromEnv",
+        RMQ_CONF_dLegerPeers="n0-c:3",
+        RMQ_CONF_listenPort="1",
+    )
     assert done.stdout.splitlines()[:3] == ["# brokerName=in a comment", "fileReservedTime=48", "!also a comment"]
     assert lines(done.stdout)["brokerName"] == "fromEnv"
     assert "fromFile" not in done.stdout
@@ -285,7 +306,13 @@ def test_a_configuration_that_cannot_be_written_stops_the_start(rmq, env: dict[s
 
 def test_the_last_line_of_a_key_and_the_own_raft_port_are_what_health_looks_at(rmq, tmp_path: Path) -> None:
     peers = "n0-10.0.0.1:40911;n1-10.0.0.2:40912;n10-10.0.0.3:40913"
-    rmq("broker", RMQ_CONF_listenPort="30911", RMQ_CONF_enableDLegerCommitLog="true", RMQ_CONF_dLegerSelfId="n1", RMQ_CONF_dLegerPeers=peers)
+    rmq(
+        "broker",
+        RMQ_CONF_listenPort="30911",
+        RMQ_CONF_enableDLegerCommitLog="true",
+        RMQ_CONF_dLegerSelfId="n1",
+        RMQ_CONF_dLegerPeers=peers,
+    )
     assert (tmp_path / "data/conf/health").read_text().splitlines() == ["78BF 30911", "9FD0 40912"]
     rmq("namesrv")
     assert (tmp_path / "data/conf/health").read_text().splitlines() == ["2694 9876"]
@@ -313,7 +340,9 @@ def test_each_jdk_gets_only_options_that_it_knows(rmq, jdk: int, role: str) -> N
     assert ("-XX:-UseBiasedLocking" in options) == (jdk <= 17 and role != "mqadmin")
     assert any(each.startswith("--add-opens") for each in options) == (jdk >= 9)
     # What was fatal on one JDK or another in RocketMQ's own scripts.
-    assert not [each for each in options if "CMS" in each or "ParNew" in each or "ext.dirs" in each or "PermSize" in each]
+    assert not [
+        each for each in options if "CMS" in each or "ParNew" in each or "ext.dirs" in each or "PermSize" in each
+    ]
 
 
 def test_the_heap_comes_from_the_environment_and_further_options_win(rmq) -> None:
@@ -378,7 +407,10 @@ def test_logs_are_in_utc_and_the_story_of_the_cluster_is_on_stdout_too(tmp_path:
     assert all("%d{yyyy-MM-dd HH:mm:ss.SSS,UTC}" in each for each in patterns)
     loggers = document.getElementsByTagName("logger") + document.getElementsByTagName("root")
     refs = {
-        each.getAttribute("name") or "root": [ref.getAttribute("ref") for ref in each.getElementsByTagName("appender-ref")] for each in loggers
+        each.getAttribute("name") or "root": [
+            ref.getAttribute("ref") for ref in each.getElementsByTagName("appender-ref")
+        ]
+        for each in loggers
     }
     assert refs == {
         "RocketmqBroker": ["BrokerAppender", "RMQKIT_STDOUT"],

@@ -223,4 +223,7 @@ case "$SOURCE" in
 esac
 # Commits are in the notes. Without .git the next stage sees the same files whatever clone they came from, and is cached.
 rm -rf "$RMQ_SRC/.git" "$DLG_SRC/.git"
+# For the same reason: owner and modes say who unpacked it (umask, uid), not what it is.
+chown -R 0:0 /src
+chmod -R u=rwX,go=rX /src
 printf '%s\n' "$wanted" >/src/dledger.wanted

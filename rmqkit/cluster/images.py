@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rmqkit.cluster.buildinfo import BUILD_INFO_PATH, BuildInfo
 from rmqkit.cluster.engine import Engine
-from rmqkit.errors import ImageError, UsageError
+from rmqkit.errors import EngineError, ImageError, UsageError
 from rmqkit.resources import images_dir
 
 REPOSITORY = "rmqkit/rocketmq"
@@ -178,6 +178,10 @@ def _run_build(command: list[str], *, image: str, on_line: Callable[[str], None]
                 process.terminate()
                 raise
         failed = process.returncode != 0
+    except FileNotFoundError as error:
+        raise EngineError(
+            "there is no `docker` in the PATH", hint="install Docker's command line (Debian: docker.io or docker-cli)"
+        ) from error
     finally:
         if not failed:
             log_path.unlink(missing_ok=True)

@@ -18,9 +18,9 @@ from image_builds import MARKER_DLEDGER, MARKER_ROCKETMQ, Repositories, build, d
 #   dledger.git   master = 0.2-SNAPSHOT; tag v0.1 = a marker commit; branch broken = v0.1 that does not compile
 MAKE_REPOSITORIES = r"""
 set -eu
-export HOME=/tmp GIT_AUTHOR_NAME=test GIT_AUTHOR_EMAIL=test@example.invalid GIT_COMMITTER_NAME=test GIT_COMMITTER_EMAIL=test@example.invalid
+export HOME=/tmp GIT_AUTHOR_NAME=test GIT_COMMITTER_NAME=test EMAIL=test@example.invalid
 commit() { git add -A && git commit -q -m "$1"; }
-marker() { mkdir -p "$(dirname "$1")"; printf '# Licensed to the Apache Software Foundation (ASF) under one or more\nmarker=%s\n' "$2" >"$1"; }
+marker() { mkdir -p "$(dirname "$1")"; printf '# Licensed to the Apache Software Foundation\nmarker=%s\n' "$2" >"$1"; }
 
 cd /src/rocketmq && git init -q -b master && commit 'as published'
 git checkout -q -b store_with_dledger
@@ -29,7 +29,9 @@ commit 'marker'
 
 cd /src/dledger
 # The published pom names a style file that its sources jar does not have.
-mkdir -p style && printf '%s\n' '<?xml version="1.0"?>' '<!DOCTYPE module PUBLIC "-//Puppy Crawl//DTD Check Configuration 1.2//EN" "http://www.puppycrawl.com/dtds/configuration_1_2.dtd">' \
+mkdir -p style && printf '%s\n' '<?xml version="1.0"?>' \
+    '<!DOCTYPE module PUBLIC "-//Puppy Crawl//DTD Check Configuration 1.2//EN"' \
+    '  "http://www.puppycrawl.com/dtds/configuration_1_2.dtd">' \
     '<module name="Checker"/>' >style/dledger_checkstyle.xml
 git init -q -b master && commit 'as published'
 marker src/main/resources/@DLG@ dledger
@@ -68,7 +70,8 @@ def repositories(test_tag: Callable[[str], str]) -> Iterator[Repositories]:
     script = MAKE_REPOSITORIES.replace("@RMQ@", MARKER_ROCKETMQ).replace("@DLG@", MARKER_DLEDGER)
     serve = f"exec git daemon --listen=127.0.0.1 --port={port} --base-path=/src --export-all --reuseaddr"
     try:
-        docker("run", "-d", "--name", name, "--network", "host", "--entrypoint", "sleep", test_tag("sources"), "infinity")
+        idle = ("--entrypoint", "sleep", test_tag("sources"), "infinity")
+        docker("run", "-d", "--name", name, "--network", "host", *idle)
         rocketmq, dledger = docker("exec", name, "sh", "-c", script).stdout.split()[-2:]
         docker("exec", "-d", name, "sh", "-c", serve)
         yield Repositories(f"git://127.0.0.1:{port}", rocketmq, dledger, name)

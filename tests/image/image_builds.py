@@ -13,9 +13,10 @@ CONTEXT = Path(__file__).resolve().parents[2] / "images" / "rocketmq"
 MARKER_ROCKETMQ = "rmqkit-marker-rocketmq.properties"
 MARKER_DLEDGER = "rmqkit-marker-dledger.properties"
 
+
 def docker(*words: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """Runs docker and returns what it said."""
-    done = subprocess.run(["docker", *words], text=True, capture_output=True, timeout=timeout)
+    done = subprocess.run(["docker", *words], check=False, text=True, capture_output=True, timeout=timeout)
     assert not check or done.returncode == 0, f"docker {' '.join(words)}\n{done.stdout}{done.stderr}"
     return done
 
@@ -44,10 +45,13 @@ class Built:
 
     def said(self) -> list[str]:
         """The build scripts' own lines."""
-        return [line.partition("[rmqkit] ")[2] for line in self.output.splitlines() if "[rmqkit] " in line and "RUN" not in line]
+        lines = [line for line in self.output.splitlines() if "[rmqkit] " in line and "RUN" not in line]
+        return [line.partition("[rmqkit] ")[2] for line in lines]
 
 
-def build(tag: str, *, context: Path = CONTEXT, target: str | None = None, network: str | None = None, **args: str) -> Built:
+def build(
+    tag: str, *, context: Path = CONTEXT, target: str | None = None, network: str | None = None, **args: str
+) -> Built:
     """One ``docker build`` of the image."""
     words = ["docker", "build", "--progress=plain", "-t", tag, *base_and_secrets()]
     for key, value in args.items():
@@ -55,7 +59,12 @@ def build(tag: str, *, context: Path = CONTEXT, target: str | None = None, netwo
     words += ["--target", target] if target else []
     words += ["--network", network] if network else []
     done = subprocess.run(
-        [*words, str(context)], env={**os.environ, "DOCKER_BUILDKIT": "1"}, text=True, capture_output=True, timeout=900
+        [*words, str(context)],
+        check=False,
+        env={**os.environ, "DOCKER_BUILDKIT": "1"},
+        text=True,
+        capture_output=True,
+        timeout=900,
     )
     return Built(ok=done.returncode == 0, output=done.stdout + done.stderr)
 

@@ -13,6 +13,8 @@ from image_builds import CONTEXT, MARKER_DLEDGER, MARKER_ROCKETMQ, Built, Reposi
 
 pytestmark = pytest.mark.cluster
 
+Tag = Callable[[str], str]
+
 
 def test_both_builds_from_git_are_in_the_image(jar_entries: Path) -> None:
     broker, dledger = next(jar_entries.glob("rocketmq-broker-*.jar")), next(jar_entries.glob("dledger-*.jar"))
@@ -43,7 +45,7 @@ def test_the_image_says_what_it_was_built_from(git_image: str, repositories: Rep
 
 
 def test_a_rebuild_of_the_same_sources_does_nothing_twice(
-    git_image: str, repositories: Repositories, test_tag: Callable[[str], str]
+    git_image: str, repositories: Repositories, test_tag: Tag
 ) -> None:
     again = build(test_tag("git"), network="host", EDITION="test-edition", **repositories.arguments())
     assert again.ok, again.output
@@ -61,37 +63,37 @@ def fails(built: Built, *said: str) -> None:
         assert each in text, text
 
 
-def test_a_wrong_ref_fails_and_does_not_fall_back(repositories: Repositories, test_tag: Callable[[str], str]) -> None:
-    wrong = build(test_tag("x"), network="host", target="fetch", ROCKETMQ_REF="no_such_branch", **repositories.arguments())
+def test_a_wrong_ref_fails_and_does_not_fall_back(repositories: Repositories, test_tag: Tag) -> None:
+    wrong = build(
+        test_tag("x"), network="host", target="fetch", **repositories.arguments(), ROCKETMQ_REF="no_such_branch"
+    )
     fails(wrong, "no branch, tag or commit 'no_such_branch'", "branches there: master store_with_dledger")
 
 
-def test_a_wrong_repository_fails_and_does_not_fall_back(repositories: Repositories, test_tag: Callable[[str], str]) -> None:
+def test_a_wrong_repository_fails_and_does_not_fall_back(repositories: Repositories, test_tag: Tag) -> None:
     urls = repositories.arguments() | {"ROCKETMQ_URL": f"{repositories.url}/no-such"}
     fails(build(test_tag("x"), network="host", target="fetch", **urls), "cannot list", "not exported")
 
 
-def test_a_failed_build_fails_and_does_not_fall_back(repositories: Repositories, test_tag: Callable[[str], str]) -> None:
+def test_a_failed_build_fails_and_does_not_fall_back(repositories: Repositories, test_tag: Tag) -> None:
     broken = build(test_tag("x"), network="host", target="compile", DLEDGER_REF="broken", **repositories.arguments())
     fails(broken, "DLedger does not build")
     assert "Broken.java" in broken.output
 
 
-def test_a_dledger_of_another_version_is_never_replaced_in_silence(
-    repositories: Repositories, test_tag: Callable[[str], str]
-) -> None:
+def test_a_dledger_of_another_version_is_never_replaced_in_silence(repositories: Repositories, test_tag: Tag) -> None:
     other = build(test_tag("x"), network="host", target="fetch", DLEDGER_REF="master", **repositories.arguments())
     fails(other, "asks for DLedger 0.1, but master of", "is version 0.2-SNAPSHOT")
 
 
-def test_git_asked_for_by_name_never_falls_back(test_tag: Callable[[str], str]) -> None:
+def test_git_asked_for_by_name_never_falls_back(test_tag: Tag) -> None:
     nobody = {"ROCKETMQ_URL": "git://127.0.0.1:9/rocketmq", "DLEDGER_URL": "git://127.0.0.1:9/dledger"}
     fails(build(test_tag("x"), target="fetch", SOURCE="git", **nobody), "cannot list git://127.0.0.1:9/rocketmq")
 
 
-def test_auto_falls_back_when_nobody_answers_and_says_so_in_one_line(test_tag: Callable[[str], str]) -> None:
+def test_auto_falls_back_when_nobody_answers_and_says_so_in_one_line(test_tag: Tag) -> None:
     nobody = {"ROCKETMQ_URL": "git://127.0.0.1:9/rocketmq", "DLEDGER_URL": "git://127.0.0.1:9/dledger"}
-    fallen = build(test_tag("fallen"), target="fetch", VERSION="4.5.1", **nobody)
+    fallen = build(test_tag("fallen"), target="fetch", VERSION="4.5.1", REFRESH=test_tag("fallen"), **nobody)
     assert fallen.ok, fallen.output[-3000:]
     notes = [line for line in fallen.said() if "NOTE" in line]
     assert len(notes) == 1, notes
@@ -105,7 +107,7 @@ def test_auto_falls_back_when_nobody_answers_and_says_so_in_one_line(test_tag: C
 
 
 def test_a_local_checkout_is_built_without_asking_any_repository(
-    repositories: Repositories, git_image: str, test_tag: Callable[[str], str], tmp_path: Path
+    repositories: Repositories, git_image: str, test_tag: Tag, tmp_path: Path
 ) -> None:
     """Both trees lie in the build context; the same files as from git, so that Docker need not build them again."""
     shutil.copytree(CONTEXT, tmp_path / "context")
@@ -117,7 +119,8 @@ def test_a_local_checkout_is_built_without_asking_any_repository(
     shutil.rmtree(at)
     shutil.unpack_archive(tmp_path / "v0.1.tar", at)
     nobody = {"ROCKETMQ_URL": "git://127.0.0.1:9/rocketmq", "DLEDGER_URL": "git://127.0.0.1:9/dledger"}
-    built = build(test_tag("path"), context=tmp_path / "context", SOURCE="path", **nobody)
+    # (The network is part of what Docker caches by: the same as for the git build.)
+    built = build(test_tag("path"), context=tmp_path / "context", network="host", SOURCE="path", **nobody)
     assert built.ok, built.output[-3000:]
     info = build_info(test_tag("path"))
     assert (info["source"], info["dledger_source"], info["dledger_version"]) == ("path", "path", "0.1")
@@ -125,9 +128,9 @@ def test_a_local_checkout_is_built_without_asking_any_repository(
     assert info["rocketmq_checksum"].startswith("sha256:")
 
 
-def test_an_empty_checkout_is_refused_by_name(test_tag: Callable[[str], str]) -> None:
+def test_an_empty_checkout_is_refused_by_name(test_tag: Tag) -> None:
     fails(build(test_tag("x"), target="fetch", SOURCE="path"), "checkout/ holds no RocketMQ source tree")
 
 
-def test_an_unknown_kind_of_source_is_refused_by_name(test_tag: Callable[[str], str]) -> None:
+def test_an_unknown_kind_of_source_is_refused_by_name(test_tag: Tag) -> None:
     fails(build(test_tag("x"), target="fetch", SOURCE="svn"), "SOURCE=svn is none of: auto, git, release, path")

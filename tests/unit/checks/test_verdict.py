@@ -1,0 +1,261 @@
+"""Promises of the verdict: each violation and each doubt, one at a time, and which of them decides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from model_runs import INJECTED, SECOND, TOPIC, Run, faults, plain_run, send
+
+from rmqkit.checks import Thresholds, Verdict, VerdictStatus, judge
+from rmqkit.history import FaultEvent, History, Outcome, ReadRecord
+
+PASSED, FAILED, INCONCLUSIVE = VerdictStatus.PASSED, VerdictStatus.FAILED, VerdictStatus.INCONCLUSIVE
+ENOUGH = Thresholds(min_acked_before=5, min_acked_after=5, min_replicas=3)
+NOTHING_NEEDED = Thresholds(min_acked_before=0, min_acked_after=0, min_replicas=0, fault_required=False)
+
+
+def verdict(run: Run, thresholds: Thresholds = ENOUGH) -> Verdict:
+    return judge(run.history(), thresholds)
+
+
+def kinds(found: Verdict) -> set[str]:
+    return {finding.kind for finding in found.violations}
+
+
+def doubts(found: Verdict) -> set[str]:
+    return {finding.kind for finding in found.doubts}
+
+
+def without(run: Run, message_id: str, *, on: str) -> Run:
+    return run.with_reads([r for r in run.reads if (r.replica, r.message_id) != (on, message_id)])
+
+
+def also(run: Run, message_id: str, *, on: str = "n1", queue: int = 0, offset: int = 99) -> Run:
+    return run.with_reads([*run.reads, ReadRecord(on, message_id, TOPIC, queue, offset)])
+
+
+def test_a_run_with_nothing_wrong_and_enough_evidence_passes() -> None:
+    found = verdict(plain_run())
+    assert found.status is PASSED
+    assert found.exit_code == 0
+    assert (found.violations, found.doubts) == ((), ())
+    assert found.numbers == {
+        "sent": 12,
+        "acknowledged": 10,
+        "refused": 1,
+        "unknown": 1,
+        "acknowledged_before_fault": 5,
+        "acknowledged_during_fault": 0,
+        "acknowledged_after_fault": 5,
+        "replicas": 3,
+        "read": 30,
+    }
+
+
+# ---- violations
+
+
+def test_an_acknowledged_message_that_one_replica_lacks_is_lost() -> None:
+    found = verdict(without(plain_run(), "a3", on="n1"))
+    assert found.status is FAILED
+    assert found.exit_code == 1
+    (lost,) = found.violations
+    assert (lost.kind, lost.count, lost.ids) == ("acknowledged-lost", 1, ("a3",))
+    assert lost.text == "acknowledged-lost: 1 of 10 acknowledged not on n1"
+
+
+def test_a_replica_that_shows_nothing_at_all_has_lost_everything() -> None:
+    run = plain_run()
+    run = run.with_reads([read for read in run.reads if read.replica != "n2"])
+    (lost,) = verdict(run).violations
+    assert (lost.kind, lost.count) == ("acknowledged-lost", 10)
+
+
+def test_nothing_is_called_lost_on_a_replica_that_was_not_read_to_its_end() -> None:
+    run = without(plain_run(), "a3", on="n1")
+    found = verdict(replace(run, readers={**run.readers, "n1": False}))
+    assert kinds(found) == set()
+    assert found.status is INCONCLUSIVE
+
+
+def test_the_same_message_at_two_places_of_one_replica_is_duplicated() -> None:
+    found = verdict(also(plain_run(), "a3"))
+    (twice,) = found.violations
+    assert (twice.kind, twice.ids) == ("duplicated", ("a3",))
+    assert found.status is FAILED
+
+
+def test_the_same_message_twice_in_another_queue_is_duplicated_too() -> None:
+    assert kinds(verdict(also(plain_run(), "a3", queue=1, offset=3))) == {"duplicated"}
+
+
+def test_a_place_that_was_read_twice_holds_one_message() -> None:
+    run = plain_run()
+    assert verdict(run.with_reads(run.reads * 2)).status is PASSED
+
+
+def test_a_message_that_was_sent_twice_may_be_there_twice_but_not_three_times() -> None:
+    run = plain_run()
+    run = replace(run, sends=[*run.sends, send("a3", Outcome.UNKNOWN, at_s=11.5)])
+    twice = also(run, "a3")
+    assert verdict(twice).status is PASSED
+    assert kinds(verdict(also(twice, "a3", offset=100))) == {"duplicated"}
+
+
+def test_a_refused_try_does_not_excuse_a_duplicate() -> None:
+    run = plain_run()
+    run = replace(run, sends=[*run.sends, send("a3", Outcome.REFUSED, at_s=11.5)])
+    assert kinds(verdict(also(run, "a3"))) == {"duplicated"}
+
+
+def test_a_message_that_was_never_sent_is_a_phantom() -> None:
+    (phantom,) = verdict(also(plain_run(), "nobody-sent-this")).violations
+    assert (phantom.kind, phantom.ids) == ("phantom", ("nobody-sent-this",))
+    assert "0 of them were refused" in phantom.text
+
+
+def test_a_refused_message_that_is_there_is_a_phantom() -> None:
+    (phantom,) = verdict(also(plain_run(), "refused")).violations
+    assert phantom.kind == "phantom"
+    assert "1 of them were refused" in phantom.text
+
+
+def test_a_message_refused_once_and_unknown_once_may_be_there() -> None:
+    run = plain_run()
+    run = replace(run, sends=[*run.sends, send("refused", Outcome.UNKNOWN, at_s=12.5)])
+    assert verdict(also(run, "refused")).status is PASSED
+
+
+def test_an_unknown_message_that_turns_up_is_recovered_and_nothing_worse() -> None:
+    found = verdict(also(plain_run(), "unknown"))
+    assert found.status is PASSED
+    (note,) = found.notes
+    assert (note.kind, note.count) == ("recovered", 1)
+    assert note.text == "1 sends of unknown outcome; 1 of them are there (recovered)"
+
+
+def test_an_unknown_message_that_does_not_turn_up_is_not_lost() -> None:
+    found = verdict(plain_run())
+    assert found.notes[0].count == 0
+    assert found.status is PASSED
+
+
+def test_two_replicas_with_different_messages_at_one_place_diverge() -> None:
+    run = plain_run()
+    reads = [replace(r, message_id="unknown") if (r.replica, r.message_id) == ("n2", "b9") else r for r in run.reads]
+    found = verdict(run.with_reads(reads))
+    assert kinds(found) == {"divergent", "acknowledged-lost"}
+    (divergent,) = (finding for finding in found.violations if finding.kind == "divergent")
+    assert divergent.ids == ("T queue 0 offset 9: b9 / unknown",)
+
+
+def test_somebody_elses_message_in_the_place_of_ours_is_divergence_too() -> None:
+    assert "divergent" in kinds(verdict(also(plain_run(), "", on="n2", offset=3)))
+
+
+def test_messages_of_others_are_neither_phantoms_nor_duplicates() -> None:
+    run = plain_run()
+    for replica in run.readers:
+        run = also(also(run, "", on=replica, offset=99), "", on=replica, offset=100)
+    assert verdict(run).status is PASSED
+
+
+def test_a_reader_that_found_something_counts_even_when_its_end_was_not_recorded() -> None:
+    run = replace(plain_run(), readers={"n0": True, "n1": True})
+    assert kinds(verdict(also(run, "nobody-sent-this", on="n2"))) == {"phantom"}
+
+
+# ---- doubts
+
+
+@pytest.mark.parametrize(
+    ("run", "doubt"),
+    [
+        pytest.param(replace(plain_run(), faults=[]), "no-fault", id="no fault"),
+        pytest.param(replace(plain_run(), faults=faults()[1:]), "no-fault", id="a fault that was not injected"),
+        pytest.param(replace(plain_run(), faults=faults()[:1]), "fault-not-ended", id="a fault without an end"),
+        pytest.param(plain_run(before=4), "too-little-traffic", id="too little before"),
+        pytest.param(plain_run(after=4), "too-little-traffic", id="too little after"),
+        pytest.param(plain_run(replicas=("n0", "n1")), "replicas-unread", id="a replica was not read"),
+        pytest.param(
+            replace(plain_run(), readers={"n0": True, "n1": True, "n2": False}),
+            "reader-incomplete",
+            id="not to its end",
+        ),
+    ],
+)
+def test_each_lack_of_evidence_is_inconclusive_and_exits_non_zero(run: Run, doubt: str) -> None:
+    found = verdict(run)
+    assert found.status is INCONCLUSIVE
+    assert found.exit_code == 3
+    assert doubt in doubts(found)
+    assert found.violations == ()
+
+
+def test_a_fault_without_a_first_acknowledgement_ends_with_its_healing() -> None:
+    """Killed followers: nobody elects, so no phase ``acked`` comes."""
+    steps = [FaultEvent("kill", "injected", "n1", INJECTED), FaultEvent("kill", "healed", "n1", 15 * SECOND)]
+    assert verdict(replace(plain_run(), faults=steps)).status is PASSED
+
+
+def test_sends_are_counted_by_when_they_ended() -> None:
+    run = plain_run()
+    run = replace(run, sends=[*run.sends, send("during", Outcome.ACKNOWLEDGED, at_s=12.0, queue=0, offset=99)])
+    for replica in run.readers:
+        run = also(run, "during", on=replica)
+    assert verdict(run).numbers["acknowledged_during_fault"] == 1
+
+
+def test_an_empty_run_never_passes_whatever_is_asked_of_it() -> None:
+    for thresholds in (ENOUGH, Thresholds(), NOTHING_NEEDED):
+        found = judge(History(), thresholds)
+        assert found.status is INCONCLUSIVE
+        assert "empty" in doubts(found)
+
+
+def test_a_run_without_an_acknowledged_send_never_passes() -> None:
+    run = Run([send("u", Outcome.UNKNOWN, at_s=1.0)], [], {"n0": True}, faults())
+    assert verdict(run, NOTHING_NEEDED).status is INCONCLUSIVE
+
+
+def test_a_run_that_was_not_read_back_never_passes() -> None:
+    run = replace(plain_run(), reads=[], readers={})
+    assert "replicas-unread" in doubts(verdict(run, NOTHING_NEEDED))
+
+
+def test_a_violation_decides_over_any_number_of_doubts() -> None:
+    """What was seen lost stays lost, however little was tested."""
+    found = verdict(replace(without(plain_run(before=1), "a0", on="n0"), faults=[]))
+    assert {"no-fault", "too-little-traffic"} <= doubts(found)
+    assert found.status is FAILED
+
+
+# ---- what is shown
+
+
+def test_the_text_names_every_finding_with_examples() -> None:
+    text = str(verdict(replace(without(plain_run(), "a3", on="n1"), faults=[])))
+    assert text.splitlines()[:3] == [
+        "verdict: FAILED",
+        "  ✗ acknowledged-lost: 1 of 10 acknowledged not on n1",
+        "      a3",
+    ]
+    assert "  ? no fault was recorded: nothing was tested" in text
+    assert "  · 1 sends of unknown outcome; 0 of them are there (recovered)" in text
+
+
+def test_at_most_ten_examples_are_shown_of_what_is_counted_in_full() -> None:
+    run = plain_run(before=30)
+    (lost,) = verdict(run.with_reads([r for r in run.reads if r.replica != "n1" or r.message_id[0] != "a"])).violations
+    assert (lost.count, len(lost.ids)) == (30, 10)
+
+
+def test_the_json_says_the_same() -> None:
+    found = verdict(without(plain_run(), "a3", on="n1"))
+    plain = found.as_dict()
+    assert plain["status"] == "FAILED"
+    assert plain["violations"] == [
+        {"kind": "acknowledged-lost", "count": 1, "text": found.violations[0].text, "ids": ["a3"]}
+    ]
+    assert plain["numbers"] == found.numbers

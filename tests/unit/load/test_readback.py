@@ -1,0 +1,85 @@
+"""Promises of the read-back: every message of every replica, or the replica counts as not read to its end."""
+
+from __future__ import annotations
+
+import pytest
+from memory_broker import MemoryBroker, stored
+
+from rmqkit.history import History, Outcome, ReadRecord, SendRecord
+from rmqkit.load import read_back
+from rmqkit.transport.scripted import ScriptedPool
+from rmqkit.wire.codes import RequestCode
+from rmqkit.wire.frames import Command
+
+REPLICAS = {"n0": "127.0.0.1:30911", "n1": "127.0.0.1:30921"}
+
+
+@pytest.fixture
+def pool() -> ScriptedPool:
+    return ScriptedPool()
+
+
+def acknowledged(queue: int) -> SendRecord:
+    return SendRecord("m", "T", 1, 2, Outcome.ACKNOWLEDGED, queue, 0, "", "")
+
+
+def test_every_message_of_every_queue_and_replica_is_recorded(pool: ScriptedPool) -> None:
+    queues = {0: [stored(0, 0), stored(0, 1), stored(0, 2)], 1: [stored(1, 5)]}
+    for address in REPLICAS.values():
+        MemoryBroker(pool, address, queues=queues)
+    history = History()
+    assert read_back(pool, REPLICAS, topic="T", history=history) == {}
+    assert history.readers == {"n0": True, "n1": True}
+    places = [(0, 0), (0, 1), (0, 2), (1, 5)]
+    assert list(history.reads()) == [
+        ReadRecord(replica, f"ID{queue}.{offset}", "T", queue, offset)
+        for replica in REPLICAS
+        for queue, offset in places
+    ]
+
+
+def test_a_replica_that_does_not_answer_was_not_read_and_the_others_were(pool: ScriptedPool) -> None:
+    MemoryBroker(pool, REPLICAS["n1"], queues={0: [stored(0, 0)]})
+    history = History()
+    failed = read_back(pool, REPLICAS, topic="T", history=history)
+    assert failed.keys() == {"n0"}
+    assert "cannot connect" in failed["n0"]
+    assert history.readers == {"n0": False, "n1": True}
+
+
+def test_a_replica_without_the_queue_that_messages_went_into_was_not_read_to_its_end(pool: ScriptedPool) -> None:
+    """A successor that made the topic anew with fewer queues holds the messages, but nobody can consume them."""
+    broker = MemoryBroker(pool, REPLICAS["n0"], queues={0: [stored(0, 0)]})
+
+    def refuse_other_queues(command: Command) -> Command:
+        if int(command.ext["queueId"]) not in broker.queues:
+            return Command.answer(command, code=1, remark="queueId[7] is illegal")
+        return broker._offset(command, broker._start)
+
+    pool.on(REPLICAS["n0"], RequestCode.GET_MIN_OFFSET, refuse_other_queues)
+    history = History()
+    history.add_send(acknowledged(7))
+    failed = read_back(pool, {"n0": REPLICAS["n0"]}, topic="T", history=history)
+    assert "queueId[7] is illegal" in failed["n0"]
+    assert history.readers == {"n0": False}
+
+
+def test_sends_to_other_topics_do_not_add_queues(pool: ScriptedPool) -> None:
+    MemoryBroker(pool, REPLICAS["n0"], queues={0: []})
+    history = History()
+    history.add_send(SendRecord("m", "Other", 1, 2, Outcome.ACKNOWLEDGED, 7, 0, "", ""))
+    assert read_back(pool, {"n0": REPLICAS["n0"]}, topic="T", history=history) == {}
+
+
+def test_a_replica_that_fails_halfway_keeps_what_was_read_and_counts_as_unread(pool: ScriptedPool) -> None:
+    broker = MemoryBroker(pool, REPLICAS["n0"], queues={0: [stored(0, 0), stored(0, 1), stored(0, 2)]})
+
+    def broken(command: Command) -> Command:
+        return Command.answer(command, code=1, remark="disk error")
+
+    pool.on(REPLICAS["n0"], RequestCode.PULL_MESSAGE, broker.pull, broken)
+    history = History()
+    failed = read_back(pool, {"n0": REPLICAS["n0"]}, topic="T", history=history)
+    assert "disk error" in failed["n0"]
+    assert history.read_count == 2
+    assert history.readers == {"n0": False}

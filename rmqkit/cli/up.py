@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from rmqkit.cli.common import say, settings, show
 from rmqkit.cluster.cluster import Cluster, new_run_id
 from rmqkit.cluster.images import image_name
-from rmqkit.cluster.ports import reserve_block
+from rmqkit.cluster.ports import FIRST_PORT, reserve_block
 from rmqkit.topology.spec import ClusterSpec, pod_ports_needed
 
 
@@ -18,18 +18,21 @@ def run(*, edition: str | None, peers: int, groups: int, nameservers: int, timeo
     chosen = settings(edition=edition, timeout_s=timeout)
     started = time.monotonic()
     with ExitStack() as stack:
-        block = stack.enter_context(
-            reserve_block(pod_ports_needed(peers=peers, groups=groups, nameservers=nameservers))
-        )
-        spec = ClusterSpec.pod(
-            base_port=block.base,
-            name=new_run_id(),
-            edition=chosen.edition,
-            image=image_name(chosen.edition),
-            peers=peers,
-            groups=groups,
-            nameservers=nameservers,
-        )
+
+        def spec_at(base_port: int) -> ClusterSpec:
+            return ClusterSpec.pod(
+                base_port=base_port,
+                name=new_run_id(),
+                edition=chosen.edition,
+                image=image_name(chosen.edition),
+                peers=peers,
+                groups=groups,
+                nameservers=nameservers,
+            )
+
+        spec_at(FIRST_PORT)  # what cannot be at all is said as such, not as a want of ports
+        needed = pod_ports_needed(peers=peers, groups=groups, nameservers=nameservers)
+        spec = spec_at(stack.enter_context(reserve_block(needed)).base)
         say(f"starting {nameservers} NameServer(s) and {groups} group(s) of {peers} peers of {spec.image_ref}")
         cluster = stack.enter_context(Cluster.start(spec, timeout_s=chosen.timeout_s, keep=True))
         ready_s = time.monotonic() - started

@@ -54,7 +54,7 @@ venv_ensure() {
             die "$PYTHON cannot make a virtual environment" "install its venv module (Debian: apt-get install python3-venv)"
         fi
     fi
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e "$ROOT[dev,report]"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -e "$ROOT[dev]"
     echo "$want" >"$mark"
 }
 

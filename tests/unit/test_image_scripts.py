@@ -221,6 +221,20 @@ def test_logs_are_in_utc_and_the_story_of_the_cluster_is_on_stdout_too(tmp_path:
     }
 
 
+def test_the_5x_nameserver_does_not_write_its_water_marks_to_stdout_every_second(tmp_path: Path) -> None:
+    text = LOGBACK.replace("RocketmqBroker", "RocketmqNamesrv")
+    assert logback_after(tmp_path, "rmq.namesrv.logback.xml", text).returncode == 0
+    document = xml.dom.minidom.parse(str(tmp_path / "rmq.namesrv.logback.xml"))
+    loggers = {each.getAttribute("name"): each for each in document.getElementsByTagName("logger")}
+    refs = [
+        each.getAttribute("ref") for each in loggers["RocketmqNamesrvWaterMark"].getElementsByTagName("appender-ref")
+    ]
+    assert refs == ["DefaultAppender", "RMQKIT_STDOUT_WARN"]
+    # logback 1.3 prints its start-up status to stdout for every <level> element of a logger.
+    assert loggers["RocketmqNamesrv"].getAttribute("level") == "INFO"
+    assert all(not each.getElementsByTagName("level") for each in loggers.values())
+
+
 def test_a_tools_standard_output_stays_its_answer(tmp_path: Path) -> None:
     assert logback_after(tmp_path, "logback_tools.xml").returncode == 0
     after = (tmp_path / "logback_tools.xml").read_text()

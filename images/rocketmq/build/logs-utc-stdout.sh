@@ -3,7 +3,7 @@
 # cluster's story on standard output too. The file logs and their size limits stay as they are.
 #   whole:   RocketmqBroker, RocketmqNamesrv, RocketmqController and root (DLedger: elections) - some lines a minute
 #   WARN up: everything else, except what is a record by itself (watermarks, statistics, traffic, ...); and DLedger's
-#            pusher, which writes its water marks every three seconds
+#            pusher and the 5.x NameServer, which write water marks every few seconds
 set -eu
 conf=$1
 for file in "$conf"/logback_*.xml "$conf"/rmq.*.logback.xml; do
@@ -13,9 +13,18 @@ for file in "$conf"/logback_*.xml "$conf"/rmq.*.logback.xml; do
         *tools* | *client*) console=no ;;
         *) console=yes ;;
     esac
-    broker=0
-    case "${file##*/}" in *broker*) broker=1 ;; esac
-    sed 's/%d{[^}]*}/%d{yyyy-MM-dd HH:mm:ss.SSS,UTC}/' "$file" | awk -v console="$console" -v broker="$broker" '
+    attributes=0
+    case "${file##*/}" in rmq.*) attributes=1 ;; esac
+    # The chatty ones that would come through root.
+    quiet=
+    case "${file##*/}" in
+        *broker*) quiet=io.openmessaging.storage.dledger.DLedgerEntryPusher ;;
+        *namesrv*) quiet=RocketmqNamesrvWaterMark ;;
+    esac
+    sed 's/%d{[^}]*}/%d{yyyy-MM-dd HH:mm:ss.SSS,UTC}/' "$file" | awk -v console="$console" -v quiet="$quiet" -v attributes="$attributes" '
+        # 5.x: a <level> of its own line makes logback print its whole start-up status on standard output.
+        attributes && held != "" && $0 ~ /<level value="INFO"\/>/ { sub(/>/, " level=\"INFO\">", held); $0 = "" }
+        held != "" { print held; held = ""; if ($0 == "") next }
         { line = $0 }
         console == "yes" && line ~ /<logger / {
             name = line; sub(/.*name="/, "", name); sub(/".*/, "", name); inside = 1
@@ -30,10 +39,10 @@ for file in "$conf"/logback_*.xml "$conf"/rmq.*.logback.xml; do
                 print "        <appender-ref ref=\"RMQKIT_STDOUT_WARN\"/>"
             inside = 0
         }
+        attributes && line ~ /<logger name=/ && line !~ /level=/ { held = line; next }
         { print line }
-        broker && line ~ /<\/root>/ {
-            print "    <logger name=\"io.openmessaging.storage.dledger.DLedgerEntryPusher\" additivity=\"false\">"
-            print "        <level value=\"INFO\"/>"; print own
+        quiet != "" && line ~ /<\/root>/ {
+            print "    <logger name=\"" quiet "\" additivity=\"false\" level=\"INFO\">"; print own
             print "        <appender-ref ref=\"RMQKIT_STDOUT_WARN\"/>"; print "    </logger>"
         }
         console == "yes" && !done && line ~ /<configuration/ {

@@ -26,7 +26,7 @@ from rmqkit.cluster.ports import reserve_block
 from rmqkit.cluster.readiness import wait_caught_up, wait_ready
 from rmqkit.cluster.signals import sigterm_unwinds
 from rmqkit.cluster.status import ClusterStatus, GroupStatus, ask
-from rmqkit.errors import BrokerExitedError, NoLeaderError, NotFoundError, ReadOnlyClusterError
+from rmqkit.errors import BrokerExitedError, EngineError, NoLeaderError, NotFoundError, ReadOnlyClusterError
 from rmqkit.topology.names import LABEL_RUN, LABEL_SPEC
 from rmqkit.topology.spec import NET_SERVICE, ClusterSpec, Topology, pod_ports_needed
 from rmqkit.transport.pool import ChannelPool
@@ -233,7 +233,20 @@ class Cluster:
             write=self.spec is not None,
             alive=self.check_alive,
             on_written=on_written,
+            describe=self._last_words,
         )
+
+    def _last_words(self) -> list[str]:
+        """The last line of each process: a cluster whose start failed is gone when `rmqkit logs` could be asked."""
+        lines: list[str] = []
+        for service, container in self._containers.items():
+            if self.engine is None or service == NET_SERVICE:
+                continue
+            try:
+                lines += [f"{service} last said: {line.strip()}" for line in self.engine.logs(container, tail=1)]
+            except EngineError as error:
+                lines.append(f"{service}: {error.what}")
+        return lines
 
     def wait_caught_up(self, group: str | None = None, *, timeout_s: float | None = None) -> GroupStatus:
         """Wait until every peer of the group is in and has committed and dispatched what its leader has now."""

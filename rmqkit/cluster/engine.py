@@ -155,10 +155,13 @@ class Engine:
             except docker.errors.ImageNotFound:
                 return None
 
-    def file_from_image(self, image: str, path: str) -> bytes:
-        """One file out of an image, by way of a container that is made, never started, and removed."""
+    def file_from_image(self, image: str, path: str, *, labels: Mapping[str, str]) -> bytes:
+        """One file out of an image, by way of a container that is made, never started, and removed.
+
+        ``labels`` say whose it is, should its maker be killed in between.
+        """
         with translated(f"read {path} from image {image}"):
-            made = self.client.api.create_container(image, entrypoint=["true"], labels={"rmqkit.peek": "1"})
+            made = self.client.api.create_container(image, entrypoint=["true"], labels=dict(labels))
             try:
                 chunks, _ = self.client.api.get_archive(made["Id"], path)
                 archive = b"".join(chunks)

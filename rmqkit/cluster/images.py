@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from rmqkit.cluster.buildinfo import BUILD_INFO_PATH, BuildInfo
 from rmqkit.cluster.engine import Engine
+from rmqkit.cluster.owner import Owner
 from rmqkit.errors import EngineError, ImageError, UsageError
 from rmqkit.resources import images_dir
 
@@ -102,7 +104,8 @@ def build_info(engine: Engine, image: str) -> BuildInfo:
     """What ``image`` was built from. Raises ImageError when there is no such image."""
     if engine.image_id(image) is None:
         raise missing_image(image)
-    return BuildInfo.parse(engine.file_from_image(image, BUILD_INFO_PATH))
+    mine = Owner.myself().labels(f"rmqkit-look-{os.getpid()}-{secrets.token_hex(3)}", kept=False)
+    return BuildInfo.parse(engine.file_from_image(image, BUILD_INFO_PATH, labels=mine))
 
 
 def missing_image(image: str) -> ImageError:

@@ -16,7 +16,7 @@ from typing import Self
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, SendOutcome
 from rmqkit.client.producer import Producer
 from rmqkit.client.send import OutgoingMessage
-from rmqkit.errors import UsageError, WaitTimeoutError
+from rmqkit.errors import RmqkitError, UsageError, WaitTimeoutError
 from rmqkit.history import History, Outcome, SendRecord
 from rmqkit.transport.pool import ChannelPool
 from rmqkit.waiting import Pending, wait_until
@@ -74,8 +74,16 @@ class SteadyTraffic:
         self._stop.set()
         for worker in self._workers:
             worker.join(timeout=self.timeout_s * 2 + 5)
-        if self._errors and kind is None:
+        if kind is not None:
+            return
+        if self._errors:
             raise self._errors[0]
+        stuck = [worker.name for worker in self._workers if worker.is_alive()]
+        if stuck:
+            raise RmqkitError(
+                f"traffic did not end: {', '.join(stuck)} still run, and their sends are not in the history",
+                hint="this is a bug of the kit: each send is bounded by timeout_s",
+            )
 
     def wait_acknowledged(self, more: int, *, timeout_s: float) -> None:
         """Wait until ``more`` further sends were acknowledged. Raises WaitTimeoutError saying how many were."""

@@ -189,7 +189,7 @@ class Cluster:
         found = self.peer(peer) if isinstance(peer, str) else peer
         return RaftClient(self.pool, found.raft_address, group=found.group, peer_id=found.id)
 
-    def status(self, *, timeout_s: float = 1.0) -> ClusterStatus:
+    def status(self, *, timeout_s: float = 2.0) -> ClusterStatus:
         """Every peer's, broker's and NameServer's view, now. Never writes, never raises for what is down."""
         return ask(self.pool, self.members, self.nameservers, timeout_s=timeout_s)
 

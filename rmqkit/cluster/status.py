@@ -226,7 +226,7 @@ def ask(
     members: Members,
     nameservers: Sequence[str],
     *,
-    timeout_s: float = 1.0,
+    timeout_s: float = 2.0,
     full: bool = True,
 ) -> ClusterStatus:
     """Ask everybody at once: every request is under way before the first answer is waited for.

@@ -21,11 +21,11 @@ def test_a_successor_is_elected_and_serves(
     healthy_cluster: Cluster, copied_topic: str, rmq_producer: RmqProducer
 ) -> None:
     before = healthy_cluster.leader()
-    term_before = next(v.term for v in healthy_cluster.status().groups[0].peers if v.peer == before)
+    term_before = next(v.term for v in healthy_cluster.status(timeout_s=10).groups[0].peers if v.peer == before)
     with kill_leader(healthy_cluster) as failover:
         assert failover.victim == before
         assert failover.successor != before
-        status = healthy_cluster.status().groups[0]
+        status = healthy_cluster.status(timeout_s=10).groups[0]
         assert status.raft_leader == failover.successor
         assert status.serving == (failover.successor,)
         assert set(status.registered.values()) == {failover.successor.address}
@@ -71,7 +71,7 @@ def test_the_old_leader_comes_back_as_a_follower_and_catches_up(
 ) -> None:
     with kill_leader(healthy_cluster) as failover:
         written = [rmq_producer.send_acked(copied_topic, b"while away", retries=3) for _ in range(20)]
-    view = next(v for v in healthy_cluster.status().groups[0].peers if v.peer == failover.victim)
+    view = next(v for v in healthy_cluster.status(timeout_s=10).groups[0].peers if v.peer == failover.victim)
     assert view.role == "SLAVE"
     assert view.broker_id == failover.victim.broker_id
     history = History()
@@ -88,7 +88,7 @@ def test_two_kills_in_a_row(healthy_cluster: Cluster, copied_topic: str, rmq_pro
         rmq_producer.send_acked(copied_topic, b"two", retries=3)
     assert second.victim == first.successor
     assert second.successor != second.victim
-    assert healthy_cluster.status().healthy
+    assert healthy_cluster.status(timeout_s=10).healthy
 
 
 def test_a_consumer_follows_the_leader(

@@ -34,7 +34,7 @@ def test_two_workers_hold_two_clusters_at_once(pytester: pytest.Pytester, rmq_ed
             texts = [path.read_text().split() for path in wait_until(both, label="both workers", timeout_s=120)]
             assert len({run for run, _ in texts}) == 2
             assert len({address for _, address in texts}) == 2
-            assert cluster.status().healthy
+            assert cluster.status(timeout_s=10).healthy
 
         def test_one(rmq_cluster, worker_id):
             meet(worker_id, rmq_cluster)
@@ -68,4 +68,4 @@ def test_a_running_cluster_is_used_by_its_nameserver_and_left_as_it_was(
     )
     result = pytester.runpytest_subprocess("--strict-markers", "--rmq-namesrv", rmq_cluster.namesrv_addr, timeout=120)
     result.assert_outcomes(passed=2)
-    assert rmq_cluster.status().healthy
+    assert rmq_cluster.status(timeout_s=10).healthy

@@ -77,6 +77,7 @@ def drill(
     *,
     group: str | None = None,
     plan: DrillPlan = DrillPlan(),
+    history: History | None = None,
     on_step: Callable[[str], None] = lambda _text: None,
 ) -> DrillResult:
     """Traffic, kill the leader, let it come back, read every replica, judge.
@@ -84,7 +85,7 @@ def drill(
     Raises what :func:`~rmqkit.faults.kill_leader` raises; too little traffic or an unread replica is no error but an
     INCONCLUSIVE verdict.
     """
-    history = History()
+    history = history if history is not None else History()
     members = cluster.members.of(group)
     name = members[0].group
     topic = f"rmqkit_drill_{secrets.token_hex(4)}"

@@ -39,11 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
-        print("rmqkit: interrupted; everything of this command was taken down", file=sys.stderr)  # noqa: T201
+        print("rmqkit: interrupted; what this command had started was taken down", file=sys.stderr)  # noqa: T201
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return EXIT_OK
     except RmqkitError as error:
-        print(f"rmqkit: {error}", file=sys.stderr)  # noqa: T201
+        print("\n".join([f"rmqkit: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)  # noqa: T201
         return exit_code(error)

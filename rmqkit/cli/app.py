@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rmqkit import __version__
-from rmqkit.cli import EXIT_CODES, EXIT_OK, EXIT_USAGE
+from rmqkit.cli import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from rmqkit.errors import UsageError
 
 app = typer.Typer(
@@ -50,6 +50,9 @@ def run(argv: list[str]) -> int:
             raise
         show()
         return EXIT_USAGE
+    if result == EXIT_INTERRUPTED:
+        # Typer swallows Ctrl-C and gives its exit code; who called main() wants to say something about it.
+        raise KeyboardInterrupt
     return result if isinstance(result, int) else EXIT_OK
 
 
@@ -136,6 +139,8 @@ def status(
     """Show every peer's, broker's and NameServer's view side by side; exit code 0 only if healthy."""
     from rmqkit.cli import status as command  # noqa: PLC0415
 
+    if namesrv is not None and run is not None:
+        raise UsageError("--namesrv and --run name two clusters", hint="give one of them")
     if as_json and watch:
         raise UsageError("--json and --watch do not go together", hint="ask with --json as often as you want")
     return command.run(namesrv=namesrv, run=run, as_json=as_json, watch=watch, list_runs=list_runs)
@@ -161,6 +166,7 @@ def drill(
     *,
     edition: Edition = None,
     run: Run = None,
+    group: Group = None,
     rate: Annotated[float, typer.Option(help="sends per second")] = 200.0,
     threads: Annotated[int, typer.Option(help="sending threads")] = 4,
     acked: Annotated[int, typer.Option(help="acknowledged sends wanted before the kill, and after it")] = 200,
@@ -174,6 +180,7 @@ def drill(
     return command.run(
         edition=edition,
         run=run,
+        group=group,
         rate=rate,
         threads=threads,
         acked=acked,

@@ -33,7 +33,8 @@ def show_wide(table: Table) -> None:
     console = Console(highlight=False)
     needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
     console.width = max(console.width, needed)
-    console.print(table)
+    with _reader_may_leave():
+        console.print(table)
 
 
 def say(text: str) -> None:
@@ -43,7 +44,17 @@ def say(text: str) -> None:
 
 def show(lines: Sequence[str]) -> None:
     """Lines of the answer, on standard output."""
-    print("\n".join(lines), flush=True)  # noqa: T201
+    with _reader_may_leave():
+        print("\n".join(lines), flush=True)  # noqa: T201
+
+
+@contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Somebody reads as far as wanted (``| head -1``, ``| grep -q``): the rest is dropped, the exit code stays."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 from rmqkit.cli.common import own_cluster, say, settings, show
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.signals import sigterm_unwinds
-from rmqkit.errors import UsageError
+from rmqkit.errors import MachineError, UsageError
+from rmqkit.history import History
 from rmqkit.scenario import DrillPlan, DrillResult, drill
 
 
@@ -19,6 +20,7 @@ def run(
     *,
     edition: str | None,
     run: str | None,
+    group: str | None,
     rate: float,
     threads: int,
     acked: int,
@@ -34,12 +36,21 @@ def run(
     if history is not None and not os.access(history.parent, os.W_OK):
         raise UsageError(f"{history.parent} is not a folder that can be written to", hint="name a file in one that is")
     chosen = settings(edition=edition, timeout_s=timeout)
+    if acked / rate > chosen.timeout_s / 2:
+        raise UsageError(
+            f"--acked {acked} at --rate {rate:g} takes {acked / rate:.0f} s; a wait ends after {chosen.timeout_s:g} s",
+            hint="ask for fewer, send faster, or allow more time with --timeout",
+        )
     began = time.monotonic()
 
     def step(text: str) -> None:
         say(f"[{time.monotonic() - began:6.1f} s] {text}")
 
+    record = History()
     with ExitStack() as stack:
+        if history is not None:
+            # Also when the drill fails: then it is wanted most.
+            stack.callback(_export, record, history)
         stack.enter_context(sigterm_unwinds())
         if run is None:
             step(f"starting a cluster of edition {chosen.edition}")
@@ -47,17 +58,26 @@ def run(
         else:
             cluster = stack.enter_context(own_cluster(run, timeout_s=chosen.timeout_s))
         build = str(cluster.build_info())
-        step(f"{cluster.status().groups[0].summary} ({build})")
+        name = cluster.members.of(group)[0].group
+        step(f"{cluster.status().group(name).summary} ({build})")
         plan = DrillPlan(rate=rate, threads=threads, acked_before=acked, acked_after=acked)
-        result = drill(cluster, plan=plan, on_step=step)
-        if history is not None:
-            result.history.export_jsonl(history)
+        result = drill(cluster, group=name, plan=plan, history=record, on_step=step)
+        if as_json:
+            show([json.dumps({"build": build, **result.as_dict()}, indent=2)])
+        else:
+            show(_text(result, build))
         step("taking the cluster down" if run is None else "done; the cluster stays up")
-    if as_json:
-        show([json.dumps({"build": build, **result.as_dict()}, indent=2)])
-    else:
-        show(_text(result, build))
     return result.verdict.exit_code
+
+
+def _export(record: History, path: Path) -> None:
+    if record.send_count == 0:
+        return
+    try:
+        record.export_jsonl(path)
+    except OSError as error:
+        raise MachineError(f"the history could not be written to {path}: {error}", hint="is the disk full?") from error
+    say(f"every operation is in {path}")
 
 
 def _text(result: DrillResult, build: str) -> list[str]:

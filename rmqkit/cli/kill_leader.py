@@ -8,16 +8,20 @@ from contextlib import ExitStack
 from rmqkit.cli.common import own_cluster, say, settings, show
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.signals import sigterm_unwinds
+from rmqkit.errors import UsageError
 from rmqkit.faults import kill_leader
 
 
 def run(*, group: str | None, namesrv: str | None, run: str | None, timeout: float | None, as_json: bool) -> int:
     """Kill, print the timeline, bring the victim back. An attached cluster is refused: it is read only."""
+    if namesrv is not None and run is not None:
+        raise UsageError("--namesrv and --run name two clusters", hint="give one of them")
     chosen = settings(namesrv=namesrv, timeout_s=timeout)
+    attached = chosen.namesrv if run is None else None
     with ExitStack() as stack:
         stack.enter_context(sigterm_unwinds())
-        if namesrv is not None:
-            cluster = stack.enter_context(Cluster.attach(namesrv, timeout_s=chosen.timeout_s))
+        if attached is not None:
+            cluster = stack.enter_context(Cluster.attach(attached, timeout_s=chosen.timeout_s))
         else:
             cluster = stack.enter_context(own_cluster(run, timeout_s=chosen.timeout_s))
         with kill_leader(cluster, group=group) as failover:

@@ -36,7 +36,7 @@ def run(*, namesrv: str | None, run: str | None, as_json: bool, watch: bool, lis
     with ExitStack() as stack:
         pool = stack.enter_context(ChannelPool())
         target = _target(pool, chosen.namesrv if run is None else None, run)
-        build = BuildQuestion(stack, target.container) if target.container else None
+        build = BuildQuestion(stack, target.container) if target.container and not watch else None
         status = ask(pool, target.members, target.nameservers)
         if as_json:
             answer = {"cluster": target.name, "build": build.answer() if build else "", **status.as_dict()}
@@ -80,7 +80,11 @@ class BuildQuestion:
 
     def answer(self) -> str:
         """One line; empty where the engine could not tell."""
-        archive, _ = self._process.communicate(timeout=30)
+        try:
+            archive, _ = self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return ""
         if self._process.returncode != 0:
             return ""
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:

@@ -47,7 +47,7 @@ def run(*, edition: str | None, peers: int, groups: int, nameservers: int, timeo
             *(group.summary for group in status.groups),
             f"{build}",
             f"ready in {ready_s:.1f} s ({_times(cluster)}); run {cluster.run}",
-            f"NameServer: {cluster.namesrv_addr}   (ROCKETMQ_NAMESRV_ADDR, --rmq-namesrv)",
+            f"NameServer: {cluster.namesrv_addr}   (NAMESRV_ADDR of RocketMQ's tools, --rmq-namesrv of pytest)",
             f"take it down: rmqkit down {cluster.run}",
         ]
     )

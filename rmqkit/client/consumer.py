@@ -49,15 +49,74 @@ class Consumer:
         self._timeout_s = timeout_s
         self._routes = Routes(pool, nameservers, timeout_s=timeout_s)
         self._positions: dict[_Queue, int] = {}
+        self._kept: list[tuple[_Queue, StoredMessage]] = []
 
     def poll(self, timeout_s: float) -> tuple[StoredMessage, ...]:
         """What there is, waiting up to ``timeout_s`` for the first; empty when nothing came.
 
-        While the cluster has no leader this waits too, and raises the last failure when the time is over.
+        What an :meth:`expect` kept comes first, and at once. While the cluster has no leader this waits too, and raises
+        the last failure when the time is over.
         """
+        return tuple(message for _, message in self._take(timeout_s))
+
+    def expect(self, n: int, *, within_s: float) -> tuple[StoredMessage, ...]:
+        """The next ``n`` messages, no more: what came along with them is kept for the next call.
+
+        Raises :class:`~rmqkit.errors.WaitTimeoutError` that lists what came instead; that is kept, too.
+        """
+        deadline = Deadline.after(within_s)
+        came: list[tuple[_Queue, StoredMessage]] = []
+        trouble = ""
+        while len(came) < n:
+            try:
+                came += self._take(deadline.left_s)
+            except _CLUSTER_TROUBLE as error:
+                trouble = f"; the last poll failed: {error}"
+            if deadline.passed and len(came) < n:
+                self._kept = came
+                lines = [_line(message) for _, message in came[:_SHOWN]]
+                if len(came) > _SHOWN:
+                    lines.append(f"… and {len(came) - _SHOWN} more")
+                raise WaitTimeoutError(
+                    f"{n} messages of {self.topic} for {self.group}",
+                    waited_s=within_s,
+                    last_seen=f"{len(came)} messages{trouble}",
+                    details=lines,
+                )
+        self._kept = came[n:]
+        return tuple(message for _, message in came[:n])
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """(broker name, queue id) to the offset of the next message that is handed out."""
+        return {(queue.broker_name, queue.queue_id): offset for queue, offset in self._handed_out().items()}
+
+    def commit(self) -> None:
+        """Commit the position of every queue at its master: up to what was handed out.
+
+        Raises when one cannot be committed. What a leader took shows on its followers up to 10 s later, so a
+        failover soon after may hand messages out again.
+        """
+        positions = self._handed_out()
+        for queue, address in self._queues().items():
+            if queue in positions:
+                BrokerClient(self._pool, address, timeout_s=self._timeout_s).update_consumer_offset(
+                    self.topic, queue.queue_id, positions[queue], group=self.group
+                )
+
+    def _handed_out(self) -> dict[_Queue, int]:
+        positions = dict(self._positions)
+        for queue, message in self._kept:
+            positions[queue] = min(positions[queue], message.queue_offset)
+        return positions
+
+    def _take(self, timeout_s: float) -> list[tuple[_Queue, StoredMessage]]:
+        """What was kept, else what comes within ``timeout_s``."""
+        if self._kept:
+            kept, self._kept = self._kept, []
+            return kept
         failure: list[Exception] = []
 
-        def some() -> tuple[StoredMessage, ...] | Pending:
+        def some() -> list[tuple[_Queue, StoredMessage]] | Pending:
             failure.clear()
             try:
                 found = self._pull_all()
@@ -71,64 +130,23 @@ class Consumer:
         except WaitTimeoutError:
             if failure:
                 raise failure[0] from None
-            return ()
+            return []
 
-    def expect(self, n: int, *, within_s: float) -> tuple[StoredMessage, ...]:
-        """At least ``n`` messages. More than ``n`` are returned when they came along with the last one.
-
-        Raises :class:`~rmqkit.errors.WaitTimeoutError` that lists what came instead.
-        """
-        deadline = Deadline.after(within_s)
-        came: list[StoredMessage] = []
-        trouble = ""
-        while len(came) < n:
-            try:
-                came += self.poll(deadline.left_s)
-            except _CLUSTER_TROUBLE as error:
-                trouble = f"; the last poll failed: {error}"
-            if deadline.passed and len(came) < n:
-                lines = [_line(message) for message in came[:_SHOWN]]
-                if len(came) > _SHOWN:
-                    lines.append(f"… and {len(came) - _SHOWN} more")
-                raise WaitTimeoutError(
-                    f"{n} messages of {self.topic} for {self.group}",
-                    waited_s=within_s,
-                    last_seen=f"{len(came)} messages{trouble}",
-                    details=lines,
-                )
-        return tuple(came)
-
-    def positions(self) -> dict[tuple[str, int], int]:
-        """(broker name, queue id) to the offset that is read next."""
-        return {(queue.broker_name, queue.queue_id): offset for queue, offset in self._positions.items()}
-
-    def commit(self) -> None:
-        """Commit the position of every queue at its master.
-
-        Raises when one cannot be committed. What a leader took shows on its followers up to 10 s later, so a
-        failover soon after may hand messages out again.
-        """
-        for queue, address in self._queues().items():
-            if queue in self._positions:
-                BrokerClient(self._pool, address, timeout_s=self._timeout_s).update_consumer_offset(
-                    self.topic, queue.queue_id, self._positions[queue], group=self.group
-                )
-
-    def _pull_all(self) -> tuple[StoredMessage, ...]:
+    def _pull_all(self) -> list[tuple[_Queue, StoredMessage]]:
         """One pull of every queue. What was found before a failure is given; only an empty pass raises it."""
-        found: list[StoredMessage] = []
+        found: list[tuple[_Queue, StoredMessage]] = []
         try:
             for queue, address in self._queues().items():
                 if queue not in self._positions:
                     self._positions[queue] = self._first_position(address, queue.queue_id)
                 result = self._pull(address, queue)
-                found += result.messages
+                found += [(queue, message) for message in result.messages]
                 self._positions[queue] = result.next_offset
         except _CLUSTER_TROUBLE:
             self._routes.forget(self.topic)
             if not found:
                 raise
-        return tuple(found)
+        return found
 
     def _pull(self, address: str, queue: _Queue) -> PullResult:
         position = self._positions[queue]

@@ -6,17 +6,26 @@ committing (``consumer``).
 Source: PullMessageProcessor. A pull with the subscription in it needs no heartbeat and no running consumer,
 and a follower serves it whatever slaveReadEnable says. On a leader, a pull at an offset out of range has a
 side effect (it writes an OffsetMovedEvent message), so reads here ask for the range first.
+
+Every offset of a queue's range has a message, failovers included. A DLedger leader counts a queue offset up only once
+the entry is in its own log (DLedgerCommitLog.putMessage returns before that while the position is -1), and a log entry is
+either committed, which fills the offset, or cut off together with all that followed it; a new leader starts from its
+consume queues, with everything dispatched (DLedgerRoleChangeHandler). So an offset without a message is a :class:`Gap`:
+a message that the broker cannot read (MESSAGE_WAS_REMOVING: it then skips all slots up to the next log file, readable ones
+too), a file missing (OFFSET_FOUND_NULL), or offsets that jump ("[BUG]logic queue order maybe wrong" in ConsumeQueue, which
+fills blanks only at the start of a queue's first file). Offsets that retention removed meanwhile are none: the broker's
+first offset has moved beyond them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.calls import ask, number
-from rmqkit.errors import UsageError
+from rmqkit.errors import ClusterError, UsageError
 from rmqkit.transport.pool import Requester
 from rmqkit.waiting import Pending, wait_until
 from rmqkit.wire.codes import RequestCode, ResponseCode
@@ -47,6 +56,25 @@ class PullResult:
     max_offset: int
     messages: tuple[StoredMessage, ...]
     remark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Offsets of a queue's range, ``start`` to before ``end``, at which the peer at ``address`` showed no message."""
+
+    address: str
+    topic: str
+    queue_id: int
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        which = f"offset {self.start}" if self.end == self.start + 1 else f"offsets {self.start} to {self.end - 1}"
+        return f"{self.address} shows no message of {self.topic} queue {self.queue_id} at {which}"
+
+
+def _refuse(gap: Gap) -> None:
+    raise ClusterError(str(gap), hint="the peer's consume queue or log is damaged; pass on_gap to read on")
 
 
 def pull_once(
@@ -112,10 +140,12 @@ def read_queue(
     end: int | None = None,
     group: str = DEFAULT_GROUP,
     timeout_s: float = 5.0,
+    on_gap: Callable[[Gap], None] = _refuse,
 ) -> Iterator[StoredMessage]:
     """Messages of one queue as the peer at ``address`` holds them, from ``start`` to before ``end``.
 
-    By default from the first it has to the last it had when this was called. Raises
+    By default from the first it has to the last it had when this was called. ``on_gap`` is told of every gap, and then
+    the reading goes on; by default a gap raises :class:`~rmqkit.errors.ClusterError`. Raises
     :class:`~rmqkit.errors.WaitTimeoutError` when the peer does not get further within ``timeout_s``.
     """
     broker = BrokerClient(pool, address, timeout_s=timeout_s)
@@ -130,6 +160,7 @@ def read_queue(
         end=last if end is None else min(end, last),
         group=group,
         timeout_s=timeout_s,
+        on_gap=on_gap,
     )
 
 
@@ -140,10 +171,12 @@ def read_topic_from(
     *,
     group: str = DEFAULT_GROUP,
     timeout_s: float = 5.0,
+    on_gap: Callable[[Gap], None] = _refuse,
 ) -> Iterator[StoredMessage]:
     """All messages of ``topic`` that the peer at ``address`` holds now, queue by queue.
 
-    The queues and their ends are asked for when this is called, not when the iterator is used.
+    The queues and their ends are asked for when this is called, not when the iterator is used. ``on_gap`` as in
+    :func:`read_queue`.
     """
     ranges = BrokerClient(pool, address, timeout_s=timeout_s).topic_stats(topic)
     return (
@@ -158,6 +191,7 @@ def read_topic_from(
             end=held.max_offset,
             group=group,
             timeout_s=timeout_s,
+            on_gap=on_gap,
         )
     )
 
@@ -172,8 +206,10 @@ def _read(
     end: int,
     group: str,
     timeout_s: float,
+    on_gap: Callable[[Gap], None],
 ) -> Iterator[StoredMessage]:
-    offset = start
+    # Where the pull is, and which message must come next: they part only where the peer's offsets jump.
+    offset = expected = start
 
     def advance() -> PullResult | Pending:
         result = pull_once(
@@ -193,8 +229,16 @@ def _read(
             timeout_s=timeout_s,
             hint="the peer's consume queue and log disagree, or it was trimmed while it was read",
         )
-        for message in result.messages:
-            if offset <= message.queue_offset < end:
-                yield message
-        newest = max((message.queue_offset for message in result.messages), default=-1)
-        offset = max(result.next_offset, newest + 1)
+        if result.min_offset > expected:
+            expected = min(result.min_offset, end)
+        unskipped = result.next_offset - offset == len(result.messages)
+        for position, message in enumerate(result.messages, start=offset):
+            if (position if unskipped else message.queue_offset) >= end:
+                break
+            if message.queue_offset > expected:
+                on_gap(Gap(address, topic, queue_id, expected, message.queue_offset))
+            expected = max(expected, message.queue_offset + 1)
+            yield message
+        offset = max(result.next_offset, offset + len(result.messages))
+    if expected < end:
+        on_gap(Gap(address, topic, queue_id, expected, end))

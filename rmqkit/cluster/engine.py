@@ -9,13 +9,15 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rmqkit.errors import EngineError, ImageError
+from rmqkit.errors import EngineError, ImageError, WaitTimeoutError
+from rmqkit.waiting import Pending, wait_until
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -175,42 +177,56 @@ class Engine:
 
     # ---- removal ----------------------------------------------------------------------------------------
 
-    def remove_project(self, labels: Mapping[str, str]) -> int:
-        """Remove every container, volume and network that carries all ``labels``; returns how many went.
+    def remove_project(self, labels: Mapping[str, str], *, within_s: float = 15.0) -> int:
+        """Remove every container, volume and network that carries all ``labels``; returns how many there were.
 
-        Containers are killed, not stopped: a test cluster needs no graceful end, and `compose down` takes
-        seven seconds for it. What is gone already counts as removed.
+        Containers are killed, not stopped: a test cluster needs no graceful end, and `compose down` takes seven
+        seconds for it. What somebody else is removing at the same time, or what is still in use by what goes, is looked
+        at again until nothing is left; raises EngineError with what would not go after ``within_s`` seconds.
         """
+        filters = {"label": [f"{key}={value}" for key, value in labels.items()]}
+        seen: set[str] = set()
+
+        def probe() -> int | Pending:
+            there, errors = self._remove_once(filters)
+            seen.update(there)
+            if not there:
+                return len(seen)
+            return Pending(f"{len(there)} things are still there", details=tuple(errors))
+
+        try:
+            with translated(f"remove what carries {labels}"):
+                return wait_until(probe, label=f"nothing carries {labels}", timeout_s=within_s, every_s=0.05)
+        except WaitTimeoutError as error:
+            raise EngineError(
+                f"what carries {labels} does not go away: {error.last_seen}",
+                details=error.details,
+                hint="`docker ps -a` shows it; `rmqkit down --all` tries again",
+            ) from error
+
+    def _remove_once(self, filters: dict[str, list[str]]) -> tuple[list[str], list[str]]:
+        """Try to remove everything that is listed now: what was listed, and what the engine said against it."""
         import docker.errors  # noqa: PLC0415
 
-        filters = {"label": [f"{key}={value}" for key, value in labels.items()]}
-        gone = 0
+        api = self.client.api
+        errors: list[str] = []
 
-        def drop(container_id: str) -> None:
+        def drop(remove: Callable[[], object]) -> None:
             try:
-                self.client.api.remove_container(container_id, force=True, v=True)
+                remove()
             except docker.errors.NotFound:
                 pass
             except docker.errors.APIError as error:
-                if "already in progress" not in str(error):
-                    raise
+                errors.append(str(error.explanation or error))
 
-        with translated(f"remove what carries {labels}"):
-            ids = [entry["Id"] for entry in self.client.api.containers(all=True, filters=filters)]
-            if ids:
-                with ThreadPoolExecutor(max_workers=8, thread_name_prefix="rmqkit-remove") as workers:
-                    list(workers.map(drop, ids))
-                gone += len(ids)
-            for network in self.client.api.networks(filters=filters):
-                try:
-                    self.client.api.remove_network(network["Id"])
-                    gone += 1
-                except docker.errors.NotFound:
-                    pass
-            for volume in self.client.api.volumes(filters=filters)["Volumes"] or ():
-                try:
-                    self.client.api.remove_volume(volume["Name"], force=True)
-                    gone += 1
-                except docker.errors.NotFound:
-                    pass
-        return gone
+        containers = [entry["Id"] for entry in api.containers(all=True, filters=filters)]
+        if containers:
+            with ThreadPoolExecutor(max_workers=8, thread_name_prefix="rmqkit-remove") as workers:
+                list(workers.map(lambda each: drop(lambda: api.remove_container(each, force=True, v=True)), containers))
+        networks = [entry["Id"] for entry in api.networks(filters=filters)]
+        for network in networks:
+            drop(partial(api.remove_network, network))
+        volumes = [entry["Name"] for entry in api.volumes(filters=filters)["Volumes"] or ()]
+        for volume in volumes:
+            drop(partial(api.remove_volume, volume, force=True))
+        return [*containers, *networks, *volumes], errors

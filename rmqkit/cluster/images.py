@@ -196,7 +196,9 @@ def build_failure(lines: list[str], *, image: str, log: Path) -> ImageError:
     """The error of a failed build: its telling lines, and a hint that fits what they say."""
     text = "\n".join(lines)
     hint = "the log has the whole output; the first [ERROR] line of Maven usually names the cause"
-    if re.search(r"failed to (resolve|do request|authorize)|pull access denied|dial tcp|load metadata for", text):
+    if re.search(
+        r"failed to (resolve source|do request|authorize|fetch (anonymous|oauth))|pull access denied|dial tcp", text
+    ):
         hint = (
             "the base images could not be pulled: where no container registry answers, make local ones with "
             "`scripts/make-base-image`, or name yours with RMQKIT_BUILD_IMAGE and RMQKIT_RUNTIME_IMAGE"

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,9 @@ def running(spec: ClusterSpec, *, engine: Engine, run: str, keep: bool = False) 
     image = spec.image_ref
     if engine.image_id(image) is None:
         raise missing_image(image)
-    remove_stale(engine)
+    # Suites that start together remove the same leftovers; one that will not go must not keep this one from starting.
+    with suppress(EngineError):
+        remove_stale(engine)
     hosts = dict.fromkeys(("127.0.0.1", spec.advertise))
     if taken := sorted({port for host in hosts for port in ports_in_use(spec.ports(), host=host)}):
         raise PortInUseError(

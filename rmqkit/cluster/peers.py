@@ -57,7 +57,7 @@ class Members:
             if len(self.groups) != 1:
                 raise NotFoundError(
                     f"this cluster has {len(self.groups)} groups: {', '.join(self.groups) or 'none'}",
-                    hint="name one with group=",
+                    hint="name one with group= (--group)",
                 )
             group = self.groups[0]
         found = tuple(peer for peer in self.peers if peer.group == group)

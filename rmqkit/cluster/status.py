@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from rmqkit.client.nameserver import NameServerClient
 from rmqkit.client.raft import RaftClient
 from rmqkit.client.runtime import RuntimeInfo
 from rmqkit.cluster.peers import Members, Peer
-from rmqkit.errors import RmqkitError
+from rmqkit.errors import RemoteError, RmqkitError
 from rmqkit.transport.pool import Pipeline, Requester
 from rmqkit.transport.prefetch import Prefetch
 from rmqkit.wire.codes import RequestCode
@@ -206,7 +207,10 @@ def _collect(pool: Requester, peer: Peer, members: Sequence[Peer], *, timeout_s:
             broker = BrokerClient(pool, peer.address, timeout_s=timeout_s)
             config = broker.config()
             role, broker_id = config.get("brokerRole", ""), int(config.get("brokerId", "-1"))
-            runtime = broker.runtime_info() if full else None
+            with suppress(RemoteError):
+                # Of no weight for health: a 4.9 broker refuses this for a moment after its start (its store's
+                # statistics are not there yet) while it answers everything else.
+                runtime = broker.runtime_info() if full else None
         except RmqkitError as error:
             broker_error = brief(error)
     return PeerStatus(peer, raft_leader, term, raft_error, broker_id, role, runtime, broker_error)

@@ -7,9 +7,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
-from rmqkit.errors import UsageError
 from rmqkit.faults.timeline import Failover
-from rmqkit.faults.wrapper import check_quorum, leader_fault
+from rmqkit.faults.wrapper import check_quorum, leader_fault, undone
 from rmqkit.history import History
 
 
@@ -51,20 +50,22 @@ def kill_peers(
     A fault that would leave no majority is refused with FaultError unless ``allow_quorum_loss``. At the end waits until
     every peer of the group has caught up.
     """
-    if not peers:
-        raise UsageError("no peer to kill", hint="name one or more peers of one group")
     history = history if history is not None else History()
     check_quorum(cluster, peers, allow_quorum_loss=allow_quorum_loss)
     names = ",".join(map(str, peers))
-    ended_well = False
-    with ExitStack() as undo:
-        undo.callback(history.add_fault, "kill", "healed", names)
+    killed: list[Peer] = []
+
+    def bring_back() -> None:
+        with ExitStack() as starts:
+            for peer in killed:
+                starts.callback(cluster.start_peer, peer)
+        history.add_fault("kill", "healed", names)
+
+    with undone(bring_back, what=f"bringing {names} back"):
         for peer in peers:
-            undo.callback(cluster.start_peer, peer)
+            killed.append(peer)
             cluster.kill(peer)
         history.add_fault("kill", "injected", names)
         yield
-        ended_well = True
-    if ended_well:
-        cluster.wait_caught_up(peers[0].group, timeout_s=timeout_s)
-        history.add_fault("kill", "restored", names)
+    cluster.wait_caught_up(peers[0].group, timeout_s=timeout_s)
+    history.add_fault("kill", "restored", names)

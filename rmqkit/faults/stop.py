@@ -7,11 +7,11 @@ broker id, not by address (before 5.x), so it can even remove its successor (roc
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
-from rmqkit.errors import WaitTimeoutError
+from rmqkit.errors import EngineError, WaitTimeoutError
 from rmqkit.faults.timeline import Failover
 from rmqkit.faults.wrapper import leader_fault
 from rmqkit.history import History
@@ -27,16 +27,22 @@ def stop_leader(
 ) -> AbstractContextManager[Failover]:
     """Stop the leader with SIGTERM and watch the switch, as :func:`~rmqkit.faults.kill.kill_leader` does for a kill."""
 
-    def heal(victim: Peer) -> None:
-        def ended() -> bool | Pending:
-            return Pending("it still runs") if cluster.state(victim).running else True
+    def ended(victim: Peer) -> bool | Pending:
+        return Pending("it still runs") if cluster.state(victim).running else True
 
+    def settle(victim: Peer) -> None:
+        with suppress(WaitTimeoutError):
+            wait_until(lambda: ended(victim), label=f"{victim} has ended after SIGTERM", timeout_s=30, every_s=0.1)
+
+    def heal(victim: Peer) -> None:
         try:
-            wait_until(ended, label=f"{victim} has ended after SIGTERM", timeout_s=30, every_s=0.1)
-        except WaitTimeoutError:
-            cluster.kill(victim)
-            wait_until(ended, label=f"{victim} has ended after SIGKILL", timeout_s=10, every_s=0.1)
-        cluster.start_peer(victim)
+            if cluster.state(victim).running:
+                # It may end by itself between the look and the kill: then there is nothing to kill.
+                with suppress(EngineError):
+                    cluster.kill(victim)
+                wait_until(lambda: ended(victim), label=f"{victim} has ended after SIGKILL", timeout_s=10, every_s=0.1)
+        finally:
+            cluster.start_peer(victim)
 
     return leader_fault(
         cluster,
@@ -44,6 +50,7 @@ def stop_leader(
         group=group,
         inject=cluster.terminate,
         heal=heal,
+        settle=settle,
         history=history,
         timeout_s=timeout_s,
     )

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
+from rmqkit.cluster.signals import held_back
 from rmqkit.cluster.status import GroupStatus, ask
-from rmqkit.errors import FaultError, NoLeaderError, WaitTimeoutError
+from rmqkit.errors import FaultError, NoLeaderError, RmqkitError, UsageError, WaitTimeoutError
 from rmqkit.faults.timeline import Failover, Phase, observe
 from rmqkit.history import History
 from rmqkit.waiting import Pending, wait_until
@@ -18,17 +19,48 @@ HEALTHY_WITHIN_S = 5.0
 
 
 def check_quorum(cluster: Cluster, victims: Sequence[Peer], *, allow_quorum_loss: bool) -> None:
-    """Refuse a fault that would leave a group without a majority, unless asked for."""
+    """Refuse a fault that would leave a group without a majority, unless that is asked for.
+
+    Raises UsageError for victims of several groups: a fault is of one.
+    """
+    if not victims:
+        raise UsageError("no peer is named to take out", hint="name one or more peers of one group")
+    groups = {victim.group for victim in victims}
+    if len(groups) > 1:
+        raise UsageError(
+            f"a fault of {len(groups)} groups at once: {', '.join(sorted(groups))}",
+            hint="name peers of one group; nest a fault for each group",
+        )
     if allow_quorum_loss:
         return
     group = cluster.members.of(victims[0].group)
-    up = [peer for peer in group if peer not in victims and cluster.state(peer).running]
+    states = {peer: cluster.state(peer) for peer in group if peer not in victims}
+    up = [peer for peer, state in states.items() if state.running and not state.paused]
     if len(up) * 2 <= len(group):
         raise FaultError(
-            f"without {', '.join(map(str, victims))} only {len(up)} of {len(group)} peers of {group[0].group} "
-            "would be up: no majority",
+            f"no majority without {', '.join(map(str, victims))}: {len(up)} of {len(group)} peers of "
+            f"{group[0].group} would be up",
             hint="bring the others back first, or pass allow_quorum_loss=True where that is the point",
         )
+
+
+@contextmanager
+def undone(undo: Callable[[], None], *, what: str) -> Iterator[None]:
+    """Call ``undo`` at the end, whatever happens, with signals held back.
+
+    When the block failed, a failing undo is added to its error as a note: it never takes that error's place.
+    """
+    try:
+        yield
+    except BaseException as error:
+        with held_back():
+            try:
+                undo()
+            except RmqkitError as second:
+                error.add_note(f"Besides, {what} failed: {second}")
+        raise
+    with held_back():
+        undo()
 
 
 @contextmanager
@@ -39,12 +71,14 @@ def leader_fault(
     group: str | None,
     inject: Callable[[Peer], None],
     heal: Callable[[Peer], None],
+    settle: Callable[[Peer], None] = lambda _victim: None,
     history: History | None,
     timeout_s: float | None,
 ) -> Iterator[Failover]:
     """Find the leader, take it out, watch the switch, yield; bring it back and wait until it has caught up.
 
-    The victim is brought back even when the block or the observation fails; only then without waiting.
+    ``heal`` is short and bounded, and is called even when the block or the observation fails; ``settle`` is what may be
+    waited for before it when all went well.
     """
     timeout_s = timeout_s or cluster.timeout_s
     history = history if history is not None else History()
@@ -52,26 +86,26 @@ def leader_fault(
     victim = _healthy_leader(cluster, group)
     check_quorum(cluster, [victim], allow_quorum_loss=False)
     started = time.monotonic()
-    ended_well = False
-    try:
-        failover = observe(
-            cluster,
-            kind=kind,
-            victim=victim,
-            inject=lambda: inject(victim),
-            timeout_s=timeout_s,
-            history=history,
-        )
+    attempted = False
+
+    def inject_once() -> None:
+        nonlocal attempted
+        attempted = True
+        inject(victim)
+
+    def undo() -> None:
+        if attempted:
+            heal(victim)
+            history.add_fault(kind, "healed", str(victim))
+
+    with undone(undo, what=f"bringing {victim} back"):
+        failover = observe(cluster, kind=kind, victim=victim, inject=inject_once, timeout_s=timeout_s, history=history)
         yield failover
-        ended_well = True
-    finally:
-        heal(victim)
-        history.add_fault(kind, "healed", str(victim))
-    if ended_well:
-        failover.restored.append(Phase("restarted", time.monotonic() - started))
-        cluster.wait_caught_up(victim.group, timeout_s=timeout_s)
-        failover.restored.append(Phase("restored", time.monotonic() - started))
-        history.add_fault(kind, "restored", str(victim))
+        settle(victim)
+    failover.restored.append(Phase("restarted", time.monotonic() - started))
+    cluster.wait_caught_up(victim.group, timeout_s=timeout_s)
+    failover.restored.append(Phase("restored", time.monotonic() - started))
+    history.add_fault(kind, "restored", str(victim))
 
 
 def _healthy_leader(cluster: Cluster, group: str | None) -> Peer:

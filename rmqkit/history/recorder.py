@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 
 from rmqkit.errors import UsageError
 
-FORMAT = 2
-"""Of the exported lines; since 2 the last line counts them, so that a file cut short is found out."""
+FORMAT = 3
+"""Of the exported lines. Since 2 the last line counts them, so that a file cut short is found out; since 3 the run line
+names the run's id prefixes, a read says whether its body is intact, and a reader why it is incomplete."""
 
 
 class Outcome(IntEnum):
@@ -47,13 +48,17 @@ class SendRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReadRecord:
-    """One message found on one replica, whatever wrote it; an empty ``message_id`` is not one of the kit's."""
+    """One message found on one replica, whatever wrote it; ``message_id`` is empty where it carries none.
+
+    ``intact``: its body matches the checksum that the leader of that time stored beside it.
+    """
 
     replica: str
     message_id: str
     topic: str
     queue: int
     offset: int
+    intact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +98,20 @@ class History:
         self._send_times = array("q")  # start, end, start, end ...
         self._send_facts = array("q")  # topic, outcome, queue, offset, address, reason
         self._read_ids: list[str] = []
-        self._read_facts = array("q")  # replica, topic, queue, offset
+        self._read_facts = array("q")  # replica, topic, queue, offset, intact
         self._readers_done: dict[str, bool] = {}
+        self._unread: dict[str, str] = {}
+        self._run_prefixes: dict[str, None] = {}
         self.faults: list[FaultEvent] = []
 
     # ---- writing ----------------------------------------------------------------------------------------
+
+    def add_run_prefix(self, prefix: str) -> None:
+        """Every message id that begins so is this run's, sent or not. Raises UsageError for an empty one."""
+        if not prefix:
+            raise UsageError("an empty id prefix would claim everybody's messages", hint='for example "3f2a9c01-"')
+        with self._lock:
+            self._run_prefixes[prefix] = None
 
     def add_send(self, record: SendRecord) -> None:
         """Record one finished send."""
@@ -121,13 +135,21 @@ class History:
         with self._lock:
             self._read_ids.append(record.message_id)
             self._read_facts.extend(
-                (self._names.number(record.replica), self._names.number(record.topic), record.queue, record.offset)
+                (
+                    self._names.number(record.replica),
+                    self._names.number(record.topic),
+                    record.queue,
+                    record.offset,
+                    record.intact,
+                )
             )
 
-    def reader_done(self, replica: str, *, reached_end: bool) -> None:
-        """Record that the read-back of one replica ended, and whether it saw everything."""
+    def reader_done(self, replica: str, *, reached_end: bool, reason: str = "") -> None:
+        """Record that the read-back of one replica ended, and whether it saw everything; ``reason`` if it did not."""
         with self._lock:
             self._readers_done[replica] = reached_end and self._readers_done.get(replica, True)
+            if reason:
+                self._unread.setdefault(replica, reason)
 
     def add_fault(self, kind: str, step: str, target: str) -> FaultEvent:
         """Record a step of a fault, now."""
@@ -153,6 +175,16 @@ class History:
         """Each replica that was read back, and whether its reader reached the end."""
         return dict(self._readers_done)
 
+    @property
+    def unread(self) -> dict[str, str]:
+        """Why a replica was not read to its end, where that is known."""
+        return dict(self._unread)
+
+    @property
+    def run_prefixes(self) -> tuple[str, ...]:
+        """What this run's message ids begin with."""
+        return tuple(self._run_prefixes)
+
     def sends(self) -> Iterator[SendRecord]:
         """Every send in the order in which it ended."""
         names, facts, times = self._names.names, self._send_facts, self._send_times
@@ -174,8 +206,8 @@ class History:
         """Every message of every replica's read-back."""
         names, facts = self._names.names, self._read_facts
         for index, message_id in enumerate(self._read_ids):
-            replica, topic, queue, offset = facts[index * 4 : index * 4 + 4]
-            yield ReadRecord(names[replica], message_id, names[topic], queue, offset)
+            replica, topic, queue, offset, intact = facts[index * 5 : index * 5 + 5]
+            yield ReadRecord(names[replica], message_id, names[topic], queue, offset, bool(intact))
 
     def export_jsonl(self, path: Path) -> None:
         """Write everything as JSON lines. An existing file is never overwritten: UsageError, as for no such folder."""
@@ -205,7 +237,8 @@ class History:
             raise UsageError(f"{path} cannot be read: {error}", hint="name a file written by --history") from error
 
     def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        yield "run", {"format": FORMAT, "wall_start": self.wall_start, "start_ns": self.start_ns}
+        run = {"format": FORMAT, "wall_start": self.wall_start, "start_ns": self.start_ns}
+        yield "run", {**run, "id_prefixes": list(self._run_prefixes)}
         for fault in self.faults:
             yield "fault", asdict(fault)
         for send in self.sends():
@@ -213,7 +246,7 @@ class History:
         for read in self.reads():
             yield "read", asdict(read)
         for replica, reached_end in self._readers_done.items():
-            yield "reader", {"replica": replica, "reached_end": reached_end}
+            yield "reader", {"replica": replica, "reached_end": reached_end, "reason": self._unread.get(replica, "")}
 
 
 def loaded(history: History, lines: Iterable[str], *, where: str) -> History:
@@ -262,13 +295,13 @@ def _load_line(history: History, record: Any, number: int) -> bool:
 
 
 _R = TypeVar("_R", SendRecord, ReadRecord, FaultEvent)
-_TYPES = {"str": str, "int": int, "Outcome": Outcome}
+_TYPES = {"str": str, "int": int, "bool": bool, "Outcome": Outcome}
 
 
 def _checked(kind: type[_R], values: dict[str, Any]) -> _R:
     record = kind(**values)
     for each in fields(record):
-        if type(getattr(record, each.name)) is not _TYPES[str(each.type)]:
+        if type(values[each.name]) is not _TYPES[str(each.type)]:
             raise ValueError(f"{each.name} is {values[each.name]!r}, which is no {each.type}")
     return record
 
@@ -277,6 +310,10 @@ def _load_run(history: History, record: dict[str, Any]) -> None:
     if record["format"] != FORMAT:
         raise ValueError(f"format {record['format']}, and this version reads format {FORMAT}")
     history.wall_start, history.start_ns = float(record["wall_start"]), int(record["start_ns"])
+    for prefix in record["id_prefixes"]:
+        if type(prefix) is not str or not prefix:
+            raise ValueError(f"the id prefix {prefix!r} is no text")
+        history.add_run_prefix(prefix)
 
 
 def _load_send(history: History, record: dict[str, Any]) -> None:
@@ -286,7 +323,7 @@ def _load_send(history: History, record: dict[str, Any]) -> None:
 def _load_reader(history: History, record: dict[str, Any]) -> None:
     if not isinstance(record["reached_end"], bool):
         raise ValueError(f"reached_end is {record['reached_end']!r}, which is neither true nor false")  # noqa: TRY004
-    history.reader_done(str(record["replica"]), reached_end=record["reached_end"])
+    history.reader_done(str(record["replica"]), reached_end=record["reached_end"], reason=str(record["reason"]))
 
 
 _LOADERS: dict[str, Callable[[History, dict[str, Any]], None]] = {

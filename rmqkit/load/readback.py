@@ -1,7 +1,8 @@
 """Read-back: every message of a topic from every replica, into the history.
 
 Followers serve pulls whatever ``slaveReadEnable`` says (PullMessageProcessor), so each replica is asked directly. A
-replica that cannot be read to its end is recorded as such, and the verdict says so.
+replica that cannot be read to its end, or that shows nothing at an offset of its range, is recorded as such, and the
+verdict says so.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rmqkit.client.broker import BrokerClient
-from rmqkit.client.pull import read_queue
+from rmqkit.client.pull import Gap, read_queue
 from rmqkit.errors import RmqkitError
 from rmqkit.history import History, ReadRecord
 from rmqkit.transport.pool import ChannelPool
+from rmqkit.wire.messages import StoredMessage
 
 
 def read_back(pool: ChannelPool, replicas: Mapping[str, str], *, topic: str, history: History) -> dict[str, str]:
-    """Read ``topic`` from each replica (name to address). Returns, per replica that failed, what went wrong.
+    """Read ``topic`` from each replica (name to address). Returns, per replica that was not read whole, why.
 
     Every queue is read that the replica has or that an acknowledged send went to: a replica whose topic has fewer
     queues than the messages went into was not read to its end, rather than "without messages".
@@ -26,12 +28,24 @@ def read_back(pool: ChannelPool, replicas: Mapping[str, str], *, topic: str, his
     for name, address in replicas.items():
         try:
             queues = sent_to | set(BrokerClient(pool, address).topic_stats(topic))
+            gaps: list[Gap] = []
             for queue in sorted(queues):
-                for message in read_queue(pool, address, topic=topic, queue_id=queue):
-                    history.add_read(
-                        ReadRecord(name, message.unique_key, message.topic, message.queue_id, message.queue_offset)
-                    )
+                for message in read_queue(pool, address, topic=topic, queue_id=queue, on_gap=gaps.append):
+                    history.add_read(_record(name, message))
+            if gaps:
+                failed[name] = f"{len(gaps)} gaps, the first: {gaps[0]}"
         except RmqkitError as error:
             failed[name] = str(error).splitlines()[0]
-        history.reader_done(name, reached_end=name not in failed)
+        history.reader_done(name, reached_end=name not in failed, reason=failed.get(name, ""))
     return failed
+
+
+def _record(replica: str, message: StoredMessage) -> ReadRecord:
+    return ReadRecord(
+        replica,
+        message.unique_key,
+        message.topic,
+        message.queue_id,
+        message.queue_offset,
+        message.body_is_intact,
+    )

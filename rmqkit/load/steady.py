@@ -22,6 +22,25 @@ from rmqkit.transport.pool import ChannelPool
 from rmqkit.waiting import Pending, wait_until
 
 
+_MARGIN_S = 5.0
+
+
+class Pace:
+    """When each of one thread's messages is due. After a long answer the schedule starts anew: no burst is owed."""
+
+    def __init__(self, first_due_s: float, *, interval_s: float) -> None:
+        self._due_s = first_due_s
+        self._interval_s = interval_s
+
+    def left_s(self, now_s: float) -> float:
+        """How long to wait for the next message; 0 when it is due."""
+        return max(0.0, self._due_s - now_s)
+
+    def sends(self, now_s: float) -> None:
+        """The message that was due is sent now."""
+        self._due_s = max(self._due_s + self._interval_s, now_s)
+
+
 class SteadyTraffic:
     """Sends to one topic from ``threads`` threads, together ``rate`` messages a second; use it with ``with``.
 
@@ -62,6 +81,7 @@ class SteadyTraffic:
         return self._acked
 
     def __enter__(self) -> Self:
+        self.history.add_run_prefix(f"{self.run}-")
         for number in range(self.threads):
             worker = threading.Thread(target=self._work, args=(number,), name=f"rmqkit-load-{number}", daemon=True)
             self._workers.append(worker)
@@ -72,8 +92,10 @@ class SteadyTraffic:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        # One send may ask every NameServer for the route, each for its whole time, before it connects and asks a broker.
+        longest_send_s = (len(self.nameservers) + 2) * self.timeout_s
         for worker in self._workers:
-            worker.join(timeout=self.timeout_s * 2 + 5)
+            worker.join(timeout=longest_send_s + _MARGIN_S)
         if kind is not None:
             return
         if self._errors:
@@ -82,7 +104,7 @@ class SteadyTraffic:
         if stuck:
             raise RmqkitError(
                 f"traffic did not end: {', '.join(stuck)} still run, and their sends are not in the history",
-                hint="this is a bug of the kit: each send is bounded by timeout_s",
+                hint="this is a bug of the kit: a send is bounded by timeout_s for each NameServer and for the broker",
             )
 
     def wait_acknowledged(self, more: int, *, timeout_s: float) -> None:
@@ -105,11 +127,10 @@ class SteadyTraffic:
             with ChannelPool() as pool:
                 producer = Producer(pool, self.nameservers, timeout_s=self.timeout_s)
                 interval = self.threads / self.rate
-                due = time.monotonic() + interval * number / self.threads
+                pace = Pace(time.monotonic() + interval * number / self.threads, interval_s=interval)
                 sequence = 0
-                while not self._stop.wait(max(0.0, due - time.monotonic())):
-                    # After a long answer the schedule starts anew: no burst is owed for the time it took.
-                    due = max(due + interval, time.monotonic())
+                while not self._stop.wait(pace.left_s(time.monotonic())):
+                    pace.sends(time.monotonic())
                     message_id = f"{self.run}-{number}-{sequence}"
                     sequence += 1
                     started = time.monotonic_ns()

@@ -242,6 +242,21 @@ class ClusterSpec:
         """A copy with other fields, validated again."""
         return replace(self, **changes)
 
+    def shifted(self, by: int, *, name: str) -> ClusterSpec:
+        """The same cluster under another Compose project, with every port ``by`` higher."""
+        servers = tuple(replace(server, port=server.port + by) for server in self.nameservers)
+        groups = tuple(
+            replace(
+                group,
+                peers=tuple(
+                    replace(peer, listen_port=peer.listen_port + by, raft_port=peer.raft_port + by)
+                    for peer in group.peers
+                ),
+            )
+            for group in self.groups
+        )
+        return replace(self, name=name, nameservers=servers, groups=groups)
+
     def to_json(self) -> str:
         """This specification as one line of JSON, for a label or a file; :meth:`from_json` reads it back."""
         return specjson.dumped(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from rmqkit.errors import RmqkitError
+from rmqkit.errors import ConnectFailedError, RmqkitError
 from rmqkit.transport.pool import Pending, Pipeline
 from rmqkit.wire.frames import Command
 
@@ -26,6 +26,7 @@ class Prefetch:
     def __init__(self, pool: Pipeline) -> None:
         self._pool = pool
         self._early: dict[_Key, Pending | RmqkitError] = {}
+        self._unreachable: dict[str, ConnectFailedError] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -39,11 +40,20 @@ class Prefetch:
         self._early.clear()
 
     def expect(self, address: str, command: Command, *, timeout_s: float) -> None:
-        """Send ``command`` now; trouble is kept for whoever asks for its answer."""
+        """Send ``command`` now, once; trouble is kept for whoever asks for its answer."""
+        key = (address, command.code, command.body)
+        if key in self._early:
+            return
+        if address in self._unreachable:
+            self._early[key] = self._unreachable[address]
+            return
         try:
-            self._early[address, command.code, command.body] = self._pool.begin(address, command, timeout_s=timeout_s)
+            self._early[key] = self._pool.begin(address, command, timeout_s=timeout_s)
+        except ConnectFailedError as error:
+            # Tried once a round: a host that is gone costs its connect time-out for each port, not for each question.
+            self._early[key] = self._unreachable[address] = error
         except RmqkitError as error:
-            self._early[address, command.code, command.body] = error
+            self._early[key] = error
 
     def request(self, address: str, command: Command, *, timeout_s: float) -> Command:
         """The answer to ``command``: of the request sent early, or of one sent now."""

@@ -1,23 +1,21 @@
 """compose/docker-compose.dledger.yml, brought up by Compose itself: what its users may rely on.
 
-The stock ports belong to the whole machine, so the tests that take them wait for each other (a lock file), and fail
+The stock ports belong to the whole machine, so the tests that take them wait for each other (a lock), and fail
 at once when something else has them. 40911-40913 lie in the range from which Linux takes ports for outgoing
 connections: such a connection may hold one for a moment, which looks the same.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
 import socket
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,8 +98,11 @@ def project(file: Path = FILE, **variables: str) -> Iterator[Project]:
 @contextmanager
 def ports_for_myself(ports: tuple[int, ...]) -> Iterator[None]:
     """Hold the lock for fixed ports, and make sure that they are free."""
-    with (Path(tempfile.gettempdir()) / "rmqkit-fixed-ports.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with ExitStack() as held:
+        lock = held.enter_context(socket.socket(socket.AF_UNIX))
+        # A name in the kernel, not a file: nothing is left of it, whatever happens to this process.
+        wait_until(lambda: _locked(lock), label="no other run of this test has the stock ports", timeout_s=300)
+        held.enter_context(reserved(ports))
         taken = [port for port in ports if not _is_free(port)]
         if taken:
             pytest.fail(
@@ -110,6 +111,33 @@ def ports_for_myself(ports: tuple[int, ...]) -> Iterator[None]:
                 "connection: run the test again)"
             )
         yield
+
+
+def _locked(lock: socket.socket) -> bool | Pending:
+    try:
+        lock.bind("\0rmqkit-fixed-ports")
+    except OSError as error:
+        return Pending(str(error))
+    return True
+
+
+@contextmanager
+def reserved(ports: tuple[int, ...]) -> Iterator[None]:
+    """Keep the kernel from giving ``ports`` to outgoing connections, as docs/compose.md advises operators; needs root.
+
+    Without root the test runs all the same, and says so if it meets such a connection.
+    """
+    setting = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
+    try:
+        before = setting.read_text(encoding="ascii").strip()
+        setting.write_text(",".join([*filter(None, [before]), *map(str, ports)]) + "\n", encoding="ascii")
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        setting.write_text(f"{before}\n", encoding="ascii")
 
 
 def _is_free(port: int) -> bool:

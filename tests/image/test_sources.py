@@ -134,3 +134,20 @@ def test_an_empty_checkout_is_refused_by_name(test_tag: Tag) -> None:
 
 def test_an_unknown_kind_of_source_is_refused_by_name(test_tag: Tag) -> None:
     fails(build(test_tag("x"), target="fetch", SOURCE="svn"), "SOURCE=svn is none of: auto, git, release, path")
+
+
+@pytest.mark.long
+def test_maven_centrals_dledger_in_the_place_of_the_built_one_fails_the_build(
+    repositories: Repositories, git_image: str, test_tag: Tag, tmp_path: Path
+) -> None:
+    """What was built is taken away between the two builds, so that Maven fetches the published jar, in silence."""
+    shutil.copytree(CONTEXT, tmp_path / "context")
+    script = tmp_path / "context/build/compile.sh"
+    text = script.read_text()
+    second = 'say "RocketMQ: mvn'
+    assert text.count(second) == 1
+    script.write_text(text.replace(second, f'rm -rf "$RMQKIT_M2/io/openmessaging"\n{second}'))
+    swapped = build(
+        test_tag("x"), context=tmp_path / "context", network="host", target="compile", **repositories.arguments()
+    )
+    fails(swapped, "the DLedger jar in the distribution is not the one that was built")

@@ -7,8 +7,11 @@ import os
 import shutil
 import subprocess
 import xml.dom.minidom
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
@@ -98,14 +101,24 @@ POM = """<?xml version="1.0"?>
 """
 
 
-def test_a_poms_own_version_is_not_its_parents_or_a_dependencys(tmp_path: Path) -> None:
-    (tmp_path / "pom.xml").write_text(POM.format(version="0.1-SNAPSHOT"))
-    assert in_common(f"pom_version {tmp_path}/pom.xml", tmp_path).stdout.strip() == "0.1-SNAPSHOT"
+OWN_BEFORE_PARENT = "<project><version>5</version><parent><version>7</version></parent><build/></project>"
+PARENT_ONLY = (
+    "<project><parent><version>7</version></parent><dependencies><version>9</version></dependencies></project>"
+)
+
+
+@pytest.mark.parametrize(
+    ("pom", "version"),
+    [(POM.format(version="0.1-SNAPSHOT"), "0.1-SNAPSHOT"), (OWN_BEFORE_PARENT, "5"), (PARENT_ONLY, "7")],
+)
+def test_a_poms_version_is_its_own_or_else_its_parents(tmp_path: Path, pom: str, version: str) -> None:
+    (tmp_path / "pom.xml").write_text(pom)
+    assert in_common(f"pom_version {tmp_path}/pom.xml", tmp_path).stdout.strip() == version
 
 
 @pytest.fixture
 def dledger_repository(tmp_path: Path) -> Path:
-    """Versions 0.1-SNAPSHOT, 0.1 (tagged v0.1), 0.2-SNAPSHOT in this order; the last commit is 0.2-SNAPSHOT."""
+    """0.1-SNAPSHOT, 0.1, then a correction that is tagged v0.1, then 0.2-SNAPSHOT, each a commit on master."""
     where = tmp_path / "dledger"
     where.mkdir()
 
@@ -121,12 +134,16 @@ def dledger_repository(tmp_path: Path) -> Path:
         git("add", "-A")
         git("commit", "-q", "-m", version)
         if version == "0.1":
+            (where / "late").write_text("in the release, but not in the commit that named it\n")
+            git("add", "-A")
+            git("commit", "-q", "-m", "correction")
             git("tag", "v0.1")
+    git("update-server-info")
     return where
 
 
 @pytest.mark.parametrize(
-    ("version", "ref"), [("0.1", "v0.1"), ("0.1-SNAPSHOT", "master~2"), ("0.2-SNAPSHOT", "master"), ("9", None)]
+    ("version", "ref"), [("0.1", "v0.1"), ("0.1-SNAPSHOT", "master~3"), ("0.2-SNAPSHOT", "master"), ("9", None)]
 )
 def test_the_dledger_ref_is_the_tag_or_else_the_commit_of_that_version(
     tmp_path: Path, dledger_repository: Path, version: str, ref: str | None
@@ -142,14 +159,33 @@ def test_the_dledger_ref_is_the_tag_or_else_the_commit_of_that_version(
         assert got == run(*resolve, f"{ref}^{{commit}}").stdout
 
 
+class QuietFiles(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Not on the test's standard error."""
+
+
+@pytest.fixture(params=["smart", "plain http"])
+def served(request: pytest.FixtureRequest, dledger_repository: Path) -> Iterator[str]:
+    """The repository's URL: once a server that knows shallow fetches and bare commits, once one that knows neither."""
+    if request.param == "smart":
+        yield f"file://{dledger_repository}"
+        return
+    handler = partial(QuietFiles, directory=str(dledger_repository))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/.git"
+        server.shutdown()
+
+
 @pytest.mark.parametrize("ref", ["master", "v0.1", "COMMIT"])
-def test_a_branch_a_tag_and_a_bare_commit_are_checked_out(tmp_path: Path, dledger_repository: Path, ref: str) -> None:
+def test_a_branch_a_tag_and_a_bare_commit_are_checked_out(
+    tmp_path: Path, dledger_repository: Path, served: str, ref: str
+) -> None:
+    wanted = "0.2-SNAPSHOT" if ref == "master" else "0.1"
     if ref == "COMMIT":
-        ref = run("git", "-C", str(dledger_repository), "rev-parse", "master~1").stdout.strip()
-    done = in_common(
-        f"git_take file://{dledger_repository} {ref} {tmp_path}/out; pom_version {tmp_path}/out/pom.xml", tmp_path
-    )
-    assert done.stdout.strip() == ("0.2-SNAPSHOT" if ref == "master" else "0.1"), done.stderr
+        ref = run("git", "-C", str(dledger_repository), "rev-parse", "master~2").stdout.strip()
+    done = in_common(f"git_take {served} {ref} {tmp_path}/out; pom_version {tmp_path}/out/pom.xml", tmp_path)
+    assert done.stdout.strip() == wanted, done.stderr
 
 
 def test_a_ref_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path, dledger_repository: Path) -> None:

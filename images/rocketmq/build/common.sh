@@ -108,11 +108,14 @@ dledger_wanted() {
     done
 }
 
-# pom_version FILE: a project's own version (its parent's where it states none).
+# pom_version FILE: a project's own version, or its parent's where it states none. What may hold other versions is cut off.
 pom_version() {
-    tr -d '\n\r' <"$1" | sed 's/<!--[^>]*-->//g' | sed 's:<parent>.*</parent>::' |
-        sed 's:<\(dependencies\|dependencyManagement\|build\|properties\|modules\|profiles\)>.*::' |
-        sed -n 's:.*<version>[[:space:]]*\([^<[:space:]]*\)[[:space:]]*</version>.*:\1:p' | head -n 1
+    flat=$(tr -d '\n\r' <"$1" | sed 's/<!--[^>]*-->//g; s:<\(dependencies\|dependencyManagement\|build\|properties\|modules\|profiles\)>.*::')
+    for part in "$(printf '%s' "$flat" | sed 's:<parent>.*</parent>::')" "$(printf '%s' "$flat" | sed -n 's:.*<parent>\(.*\)</parent>.*:\1:p')"; do
+        found=$(printf '%s\n' "$part" | sed -n 's:.*<version>[[:space:]]*\([^<[:space:]]*\)[[:space:]]*</version>.*:\1:p')
+        [ -z "$found" ] || break
+    done
+    printf '%s\n' "$found"
 }
 
 # note KEY VALUE: one line of the notes that become BUILD-INFO.json.

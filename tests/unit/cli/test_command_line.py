@@ -223,13 +223,15 @@ def test_the_exit_code_says_who_is_at_fault(error: RmqkitError, code: int) -> No
 
 
 def test_ctrl_c_is_exit_code_130_and_no_traceback(ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(_argv: list[str]) -> int:
+    def interrupted(**_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rmqkit.cli.app.run", interrupted)
-    code, _, err = ran("drill")
-    assert code == EXIT_INTERRUPTED
-    assert err.startswith("rmqkit: interrupted")
+    monkeypatch.setattr("rmqkit.cli.drill.run", interrupted)
+    assert ran("drill") == (
+        EXIT_INTERRUPTED,
+        "",
+        "rmqkit: interrupted; what this command had started was taken down\n",
+    )
 
 
 def test_ctrl_c_while_python_is_still_importing_is_no_traceback_either(

@@ -27,9 +27,10 @@ class StandIn:
         self.down = set(down)
         self.did: list[str] = []
         self.fails: set[str] = set()
+        self.frozen: set[str] = set()
 
     def state(self, peer: Peer) -> Any:
-        return SimpleNamespace(running=peer.id not in self.down)
+        return SimpleNamespace(running=peer.id not in self.down, paused=peer.id in self.frozen)
 
     def kill(self, peer: Peer) -> None:
         self._act("kill", peer)
@@ -62,15 +63,37 @@ def test_a_fault_that_would_leave_no_majority_is_refused_in_words(cluster: Any) 
     with pytest.raises(FaultError) as caught:
         check_quorum(cluster, cluster.some("n0", "n1"), allow_quorum_loss=False)
     assert str(caught.value) == (
-        "without n0, n1 only 1 of 3 peers of RaftNode00 would be up: no majority\n"
+        "no majority without n0, n1: 1 of 3 peers of RaftNode00 would be up\n"
         "What to do: bring the others back first, or pass allow_quorum_loss=True where that is the point"
     )
 
 
 def test_peers_that_are_down_already_count() -> None:
     cluster: Any = StandIn("n2")
-    with pytest.raises(FaultError, match="without n0 only 1 of 3 peers"):
+    with pytest.raises(FaultError, match="no majority without n0: 1 of 3 peers"):
         check_quorum(cluster, cluster.some("n0"), allow_quorum_loss=False)
+
+
+def test_a_frozen_peer_does_not_count_as_up(cluster: Any) -> None:
+    cluster.frozen = {"n2"}
+    with pytest.raises(FaultError, match="no majority without n0: 1 of 3 peers"):
+        check_quorum(cluster, cluster.some("n0"), allow_quorum_loss=False)
+
+
+def test_victims_of_two_groups_are_an_error_of_use() -> None:
+    members = from_spec(ClusterSpec.pod(base_port=20000, name="t", groups=2))
+    with pytest.raises(UsageError, match="a fault of 2 groups at once: RaftNode00, RaftNode01"):
+        check_quorum(StandIn(), members.peers, allow_quorum_loss=True)  # type: ignore[arg-type]
+
+
+def test_a_failing_undo_is_a_note_on_the_first_error_and_not_in_its_place(cluster: Any) -> None:
+    cluster.fails = {"start n1"}
+    with (
+        pytest.raises(ZeroDivisionError) as caught,
+        kill_peers(cluster, cluster.some("n1")),
+    ):
+        raise ZeroDivisionError
+    assert caught.value.__notes__ == ["Besides, bringing n1 back failed: cannot start n1"]
 
 
 def test_a_quorum_may_be_lost_where_that_is_the_point(cluster: Any) -> None:
@@ -118,7 +141,7 @@ def test_a_kill_that_fails_brings_back_what_was_killed_before(cluster: Any) -> N
 
 
 def test_no_peer_at_all_is_an_error_of_use(cluster: Any) -> None:
-    with pytest.raises(UsageError, match="no peer to kill"), kill_peers(cluster, []):
+    with pytest.raises(UsageError, match="no peer is named"), kill_peers(cluster, []):
         pytest.fail("entered")
 
 

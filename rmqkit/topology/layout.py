@@ -42,6 +42,9 @@ TEST_CONFIG: Final[Mapping[str, str]] = {
     # setters).
     "mapedFileSizeCommitLog": "67108864",
     "mappedFileSizeCommitLog": "67108864",
+    # Each replica is read back directly. From 5.0 on a follower refuses pulls without it
+    # (PullMessageProcessor.rejectRequest); before, it only changes the advice in an answer.
+    "slaveReadEnable": "true",
     # 42 MB index files (by key and id) instead of 420 MB, for the same reason; a full one is followed by
     # the next.
     "maxHashSlotNum": "500000",

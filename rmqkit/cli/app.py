@@ -87,6 +87,9 @@ def build(
     ca_bundle: Annotated[Path | None, typer.Option(help="PEM bundle of a proxy, for the build only")] = None,
     maven_settings: Annotated[Path | None, typer.Option(help="Maven settings.xml, used by the build only")] = None,
     network: Annotated[str | None, typer.Option(help="network of the build, as in docker build --network")] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="look at the sources again: a branch has moved, git hosting is back")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="show the build's whole output")] = False,
 ) -> int:
     """Build an image from source."""
@@ -105,6 +108,7 @@ def build(
         ca_bundle=ca_bundle,
         maven_settings=maven_settings,
         network=network,
+        refresh=refresh,
         verbose=verbose,
     )
 

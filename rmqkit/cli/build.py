@@ -10,7 +10,7 @@ from rmqkit.cluster.engine import Engine
 from rmqkit.cluster.images import DEFAULT_EDITION, BuildRequest, build
 
 
-def run(*, edition: str | None, verbose: bool, **options: Any) -> int:
+def run(*, edition: str | None, refresh: bool, verbose: bool, **options: Any) -> int:
     """Build, and print what was really built."""
     chosen = settings(
         edition=edition,
@@ -25,6 +25,7 @@ def run(*, edition: str | None, verbose: bool, **options: Any) -> int:
         runtime_image=chosen.runtime_image,
         ca_bundle=chosen.ca_bundle,
         maven_settings=chosen.maven_settings,
+        refresh=str(time.time_ns()) if refresh else None,
         **options,
     )
     with Engine.connect() as engine:

@@ -38,7 +38,8 @@ _REF = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """What to build. ``source`` None lets the edition choose: a version is a release, ``store_with_dledger``
-    is ``auto``, any other name is a git ref; ``checkout`` is a local checkout of RocketMQ (source ``path``)."""
+    is ``auto``, any other name is a git ref; ``checkout`` is a local checkout of RocketMQ (source ``path``);
+    ``refresh`` is any text that no earlier build had: the sources are looked at again, whatever Docker's cache has."""
 
     edition: str
     source: str | None = None
@@ -54,6 +55,7 @@ class BuildRequest:
     maven_settings: Path | None = None
     tag: str | None = None
     network: str | None = None
+    refresh: str | None = None
 
     def __post_init__(self) -> None:
         if not _REF.match(self.edition):
@@ -89,7 +91,7 @@ class BuildRequest:
             args["VERSION"] = self.version or self.edition
         if self.rocketmq_ref or args["SOURCE"] in ("auto", "git"):
             args["ROCKETMQ_REF"] = self.rocketmq_ref or self.edition
-        for key in ("rocketmq_url", "dledger_url", "dledger_ref", "build_image", "runtime_image"):
+        for key in ("rocketmq_url", "dledger_url", "dledger_ref", "build_image", "runtime_image", "refresh"):
             if value := getattr(self, key):
                 args[key.upper()] = value
         return args

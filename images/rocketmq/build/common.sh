@@ -5,11 +5,15 @@
 
 : "${RMQKIT_TMP:=/run/rmqkit}" "${RMQKIT_SECRETS:=/run/secrets}" "${RMQKIT_M2:=/var/cache/rmqkit-m2}"
 
-say() { printf '[rmqkit] %s\n' "$*"; }
+# without_users TEXT: TEXT with no user and password in its URLs. What a build says goes into logs, and its notes into
+# the image; a repository may be named as https://USER:TOKEN@host/.
+without_users() { printf '%s\n' "$*" | sed 's#://[^/[:space:]]*@#://#g'; }
+
+say() { printf '[rmqkit] %s\n' "$(without_users "$*")"; }
 die() {
-    printf '\n[rmqkit] ERROR: %s\n' "$1" >&2
+    printf '\n[rmqkit] ERROR: %s\n' "$(without_users "$1")" >&2
     shift
-    for line in "$@"; do printf '[rmqkit]   %s\n' "$line" >&2; done
+    for line in "$@"; do printf '[rmqkit]   %s\n' "$(without_users "$line")" >&2; done
     exit 1
 }
 
@@ -119,4 +123,4 @@ pom_version() {
 }
 
 # note KEY VALUE: one line of the notes that become BUILD-INFO.json.
-note() { printf '%s=%s\n' "$1" "$2" >>"$NOTES"; }
+note() { printf '%s=%s\n' "$1" "$(without_users "$2")" >>"$NOTES"; }

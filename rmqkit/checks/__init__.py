@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from rmqkit.checks.verdict import Finding, Thresholds, Verdict, VerdictStatus, judge
+from rmqkit.checks.findings import Finding
+from rmqkit.checks.verdict import Thresholds, Verdict, VerdictStatus, judge
 
 __all__ = ["Finding", "Thresholds", "Verdict", "VerdictStatus", "judge"]

@@ -8,13 +8,13 @@ and a follower serves it whatever slaveReadEnable says. On a leader, a pull at a
 side effect (it writes an OffsetMovedEvent message), so reads here ask for the range first.
 
 Every offset of a queue's range has a message, failovers included. A DLedger leader counts a queue offset up only once
-the entry is in its own log (DLedgerCommitLog.putMessage returns before that while the position is -1), and a log entry is
-either committed, which fills the offset, or cut off together with all that followed it; a new leader starts from its
-consume queues, with everything dispatched (DLedgerRoleChangeHandler). So an offset without a message is a :class:`Gap`:
-a message that the broker cannot read (MESSAGE_WAS_REMOVING: it then skips all slots up to the next log file, readable ones
-too), a file missing (OFFSET_FOUND_NULL), or offsets that jump ("[BUG]logic queue order maybe wrong" in ConsumeQueue, which
-fills blanks only at the start of a queue's first file). Offsets that retention removed meanwhile are none: the broker's
-first offset has moved beyond them.
+the entry is in its own log (DLedgerCommitLog.putMessage returns before that while the position is -1), and a log entry
+is either committed, which fills the offset, or cut off together with all that followed it; a new leader starts from its
+consume queues, with everything dispatched (DLedgerRoleChangeHandler). So an offset without a message is a
+:class:`Gap`: a message that the broker cannot read (MESSAGE_WAS_REMOVING: it then skips all up to the next log file,
+readable ones too), a missing file (OFFSET_FOUND_NULL), or offsets that jump ("[BUG]logic queue order maybe wrong" in
+ConsumeQueue, which fills blanks only at the start of a queue's first file). Offsets that retention removed meanwhile
+are none: the broker's first offset has moved beyond them.
 """
 
 from __future__ import annotations

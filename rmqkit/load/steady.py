@@ -21,7 +21,6 @@ from rmqkit.history import History, Outcome, SendRecord
 from rmqkit.transport.pool import ChannelPool
 from rmqkit.waiting import Pending, wait_until
 
-
 _MARGIN_S = 5.0
 
 
@@ -92,7 +91,7 @@ class SteadyTraffic:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        # One send may ask every NameServer for the route, each for its whole time, before it connects and asks a broker.
+        # One send may ask every NameServer for the route, each for its whole time, before it comes to a broker.
         longest_send_s = (len(self.nameservers) + 2) * self.timeout_s
         for worker in self._workers:
             worker.join(timeout=longest_send_s + _MARGIN_S)

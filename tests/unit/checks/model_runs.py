@@ -15,6 +15,8 @@ from rmqkit.history import FaultEvent, History, Outcome, ReadRecord, SendRecord
 TOPIC = "T"
 REPLICAS = ("n0", "n1", "n2")
 SECOND = 1_000_000_000
+PREFIX = "run-"
+"""What the ids of these runs begin with, as the history says; the short ones below are told by having been sent."""
 INJECTED, ACKED_AGAIN = 10 * SECOND, 15 * SECOND
 
 
@@ -30,6 +32,7 @@ class Run:
     def history(self) -> History:
         """The run, recorded."""
         history = History()
+        history.add_run_prefix(PREFIX)
         history.faults += self.faults
         for send in self.sends:
             history.add_send(send)
@@ -91,7 +94,10 @@ def good_runs(draw: st.DrawFn, *, whole: bool = False) -> Run:
             place = {"queue": queue, "offset": offset} if known else {}
             sends.append(send(message_id, outcome, at_s=at_s, **place))
         if draw(st.integers(0, 5)) == 0:
-            queues[0].append("")  # somebody else's message
+            # Somebody else's message, with or without an id.
+            queues[0].append(draw(st.sampled_from(["", f"other-{number}"])))
+        if draw(st.integers(0, 5)) == 0:
+            queues[0] += ["7F0000010001-of-others"] * draw(st.integers(1, 2))  # whose producer tried twice
     reads: list[ReadRecord] = []
     readers: dict[str, bool] = {}
     for replica in REPLICAS[: draw(st.integers(1, 3))]:

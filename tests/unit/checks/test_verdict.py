@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from model_runs import INJECTED, SECOND, TOPIC, Run, faults, plain_run, send
+from model_runs import INJECTED, PREFIX, REPLICAS, SECOND, TOPIC, Run, faults, plain_run, send
 
 from rmqkit.checks import Thresholds, Verdict, VerdictStatus, judge
 from rmqkit.history import FaultEvent, History, Outcome, ReadRecord
@@ -31,8 +31,10 @@ def without(run: Run, message_id: str, *, on: str) -> Run:
     return run.with_reads([r for r in run.reads if (r.replica, r.message_id) != (on, message_id)])
 
 
-def also(run: Run, message_id: str, *, on: str = "n1", queue: int = 0, offset: int = 99) -> Run:
-    return run.with_reads([*run.reads, ReadRecord(on, message_id, TOPIC, queue, offset)])
+def also(
+    run: Run, message_id: str, *, on: tuple[str, ...] = REPLICAS, queue: int = 0, offset: int = 99, intact: bool = True
+) -> Run:
+    return run.with_reads([*run.reads, *(ReadRecord(each, message_id, TOPIC, queue, offset, intact) for each in on)])
 
 
 def test_a_run_with_nothing_wrong_and_enough_evidence_passes() -> None:
@@ -81,8 +83,8 @@ def test_nothing_is_called_lost_on_a_replica_that_was_not_read_to_its_end() -> N
 
 def test_the_same_message_at_two_places_of_one_replica_is_duplicated() -> None:
     found = verdict(also(plain_run(), "a3"))
-    (twice,) = found.violations
-    assert (twice.kind, twice.ids) == ("duplicated", ("a3",))
+    assert [(twice.kind, twice.ids) for twice in found.violations] == [("duplicated", ("a3",))] * 3
+    assert found.violations[1].text == "duplicated: 1 stored more often than sent on n1"
     assert found.status is FAILED
 
 
@@ -110,8 +112,8 @@ def test_a_refused_try_does_not_excuse_a_duplicate() -> None:
 
 
 def test_a_message_that_was_never_sent_is_a_phantom() -> None:
-    (phantom,) = verdict(also(plain_run(), "nobody-sent-this")).violations
-    assert (phantom.kind, phantom.ids) == ("phantom", ("nobody-sent-this",))
+    (phantom,) = verdict(also(plain_run(), f"{PREFIX}never-sent")).violations
+    assert (phantom.kind, phantom.ids) == ("phantom", (f"{PREFIX}never-sent",))
     assert "0 of them were refused" in phantom.text
 
 
@@ -150,20 +152,55 @@ def test_two_replicas_with_different_messages_at_one_place_diverge() -> None:
     assert divergent.ids == ("T queue 0 offset 9: b9 / unknown",)
 
 
-def test_somebody_elses_message_in_the_place_of_ours_is_divergence_too() -> None:
-    assert "divergent" in kinds(verdict(also(plain_run(), "", on="n2", offset=3)))
+def test_a_message_without_an_id_in_the_place_of_ours_is_divergence_too() -> None:
+    assert "divergent" in kinds(verdict(also(plain_run(), "", on=("n2",), offset=3)))
 
 
-def test_messages_of_others_are_neither_phantoms_nor_duplicates() -> None:
+@pytest.mark.parametrize("message_id", ["unknown", "other", ""])
+def test_what_one_whole_replica_shows_and_another_does_not_is_divergence(message_id: str) -> None:
+    """Whosever message it is: two replicas of one log differ."""
+    found = verdict(also(plain_run(), message_id, on=("n0", "n1")))
+    (divergent,) = found.violations
+    assert divergent.kind == "divergent"
+    assert divergent.ids[0].endswith(" / nothing on n2")
+
+
+def test_what_a_replica_shows_that_was_not_read_to_its_end_is_no_divergence() -> None:
     run = plain_run()
-    for replica in run.readers:
-        run = also(also(run, "", on=replica, offset=99), "", on=replica, offset=100)
+    cut = run.with_reads([read for read in run.reads if read.replica != "n2" or read.offset < 4])
+    assert kinds(verdict(replace(cut, readers={**run.readers, "n2": False}))) == set()
+
+
+def test_a_lost_message_is_not_told_twice_as_divergence() -> None:
+    assert kinds(verdict(without(plain_run(), "a3", on="n1"))) == {"acknowledged-lost"}
+
+
+def test_a_message_that_is_not_where_its_receipt_says_is_misplaced() -> None:
+    run = plain_run()
+    moved = replace(run, sends=[replace(s, offset=77) if s.message_id == "a3" else s for s in run.sends])
+    found = verdict(moved)
+    assert kinds(found) == {"misplaced"}
+    assert found.violations[0].ids == ("a3: T queue 0 offset 77 holds nothing",)
+    assert found.status is FAILED
+
+
+def test_a_body_that_does_not_match_its_checksum_is_corrupt() -> None:
+    run = plain_run()
+    reads = [replace(r, intact=False) if (r.replica, r.message_id) == ("n2", "b9") else r for r in run.reads]
+    (corrupt,) = verdict(run.with_reads(reads)).violations
+    assert (corrupt.kind, corrupt.ids) == ("corrupt", ("b9 at T queue 0 offset 9 on n2",))
+
+
+@pytest.mark.parametrize("message_id", ["", "0A00000100002A9F0000"])
+def test_messages_of_others_are_neither_phantoms_nor_duplicates(message_id: str) -> None:
+    """Every producer gives ids."""
+    run = also(also(plain_run(), message_id, offset=99), message_id, offset=100)
     assert verdict(run).status is PASSED
 
 
 def test_a_reader_that_found_something_counts_even_when_its_end_was_not_recorded() -> None:
     run = replace(plain_run(), readers={"n0": True, "n1": True})
-    assert kinds(verdict(also(run, "nobody-sent-this", on="n2"))) == {"phantom"}
+    assert kinds(verdict(also(run, f"{PREFIX}never-sent", on=("n2",)))) == {"phantom"}
 
 
 # ---- doubts
@@ -199,11 +236,28 @@ def test_a_fault_without_a_first_acknowledgement_ends_with_its_healing() -> None
     assert verdict(replace(plain_run(), faults=steps)).status is PASSED
 
 
+def test_one_fault_of_two_without_an_end_is_a_doubt() -> None:
+    second = FaultEvent("kill-leader", "injected", "n1", 17 * SECOND)
+    found = verdict(replace(plain_run(), faults=[*faults(), second]))
+    assert "fault-not-ended" in doubts(found)
+    assert "kill-leader of n1 has no recorded end" in str(found)
+
+
+def test_an_end_without_a_fault_ends_nothing() -> None:
+    steps = [FaultEvent("pause", "healed", "n1", 9 * SECOND), *faults()[:2], FaultEvent("pause", "acked", "n1", SECOND)]
+    assert "fault-not-ended" in doubts(verdict(replace(plain_run(), faults=steps)))
+
+
+def test_after_two_faults_means_after_the_second() -> None:
+    second = [FaultEvent("kill-leader", step, "n1", at * SECOND) for step, at in (("injected", 17), ("acked", 18))]
+    numbers = verdict(replace(plain_run(), faults=[*faults(), *second])).numbers
+    assert (numbers["acknowledged_during_fault"], numbers["acknowledged_after_fault"]) == (5, 0)
+
+
 def test_sends_are_counted_by_when_they_ended() -> None:
     run = plain_run()
     run = replace(run, sends=[*run.sends, send("during", Outcome.ACKNOWLEDGED, at_s=12.0, queue=0, offset=99)])
-    for replica in run.readers:
-        run = also(run, "during", on=replica)
+    run = also(run, "during")
     assert verdict(run).numbers["acknowledged_during_fault"] == 1
 
 

@@ -81,6 +81,31 @@ def test_too_few_messages_are_an_error_that_lists_what_came(consumer: Consumer, 
     assert "queue 1 offset 7" in text
 
 
+def test_exactly_the_next_messages_come_and_the_rest_is_kept(consumer: Consumer, broker: MemoryBroker) -> None:
+    bodies = [message.body for _ in range(3) for message in consumer.expect(1, within_s=2)]
+    assert bodies == [b"0/0", b"0/1", b"1/7"]
+    assert consumer.poll(0.05) == ()
+
+
+def test_a_poll_gives_what_was_kept(consumer: Consumer, broker: MemoryBroker) -> None:
+    consumer.expect(1, within_s=2)
+    assert [message.body for message in consumer.poll(1)] == [b"0/1", b"1/7"]
+
+
+def test_only_what_was_handed_out_is_committed(consumer: Consumer, broker: MemoryBroker) -> None:
+    consumer.expect(1, within_s=2)
+    assert consumer.positions() == {("b", 0): 1, ("b", 1): 7}
+    consumer.commit()
+    assert broker.committed == {0: 1, 1: 7}
+
+
+def test_what_came_before_the_time_was_over_is_kept(consumer: Consumer, broker: MemoryBroker) -> None:
+    with pytest.raises(WaitTimeoutError):
+        consumer.expect(4, within_s=0.1)
+    broker.queues[1].append(stored(1, 8))
+    assert [message.body for message in consumer.expect(4, within_s=2)] == [b"0/0", b"0/1", b"1/7", b"1/8"]
+
+
 def test_a_leader_change_is_followed(pool: ScriptedPool, consumer: Consumer, broker: MemoryBroker) -> None:
     assert len(consumer.expect(3, within_s=2)) == 3
     pool.on(OLD, RequestCode.PULL_MESSAGE)  # the old leader is gone

@@ -6,11 +6,12 @@ import pytest
 from captured_answers import VERSIONS, play, request, say
 from memory_broker import MemoryBroker, stored
 
-from rmqkit.client.pull import PullStatus, pull_once, read_queue, read_topic_from
-from rmqkit.errors import RemoteError, UsageError, WaitTimeoutError
+from rmqkit.client.pull import Gap, PullStatus, pull_once, read_queue, read_topic_from
+from rmqkit.errors import ClusterError, RemoteError, UsageError, WaitTimeoutError
 from rmqkit.transport.scripted import ScriptedPool
 from rmqkit.wire.codes import RequestCode
 from rmqkit.wire.frames import Command, encode
+from rmqkit.wire.messages import encode_stored
 
 ADDRESS = "127.0.0.1:30911"
 
@@ -116,10 +117,57 @@ def test_a_topic_is_read_queue_by_queue(pool: ScriptedPool) -> None:
     assert [(message.queue_id, message.queue_offset) for message in read] == [(0, 3), (0, 4), (2, 0)]
 
 
-def test_a_hole_in_the_queue_is_passed(pool: ScriptedPool) -> None:
+def test_a_hole_in_the_queue_is_told_of_and_passed(pool: ScriptedPool) -> None:
+    """The broker skips slots whose message it cannot read (MESSAGE_WAS_REMOVING)."""
     MemoryBroker(pool, ADDRESS, queues={0: [stored(0, 0), stored(0, 1), stored(0, 50)]})
-    read = read_queue(pool, ADDRESS, topic="T", queue_id=0)
+    gaps: list[Gap] = []
+    read = read_queue(pool, ADDRESS, topic="T", queue_id=0, on_gap=gaps.append)
     assert [message.queue_offset for message in read] == [0, 1, 50]
+    assert gaps == [Gap(ADDRESS, "T", 0, 2, 50)]
+
+
+def test_a_hole_within_one_answer_is_told_of(pool: ScriptedPool) -> None:
+    MemoryBroker(pool, ADDRESS, queues={0: [stored(0, 0), stored(0, 2), stored(0, 3)]})
+    gaps: list[Gap] = []
+    assert len(list(read_topic_from(pool, ADDRESS, "T", on_gap=gaps.append))) == 3
+    assert [str(gap) for gap in gaps] == [f"{ADDRESS} shows no message of T queue 0 at offset 1"]
+
+
+def test_a_hole_at_the_end_is_told_of(pool: ScriptedPool) -> None:
+    broker = MemoryBroker(pool, ADDRESS, queues={0: [stored(0, 0), stored(0, 1), stored(0, 2), stored(0, 3)]})
+    skipped = say(code=20, remark="MESSAGE_WAS_REMOVING", ext={"nextBeginOffset": 4, "minOffset": 0, "maxOffset": 4})
+    pool.on(ADDRESS, RequestCode.PULL_MESSAGE, broker.pull, skipped)
+    gaps: list[Gap] = []
+    read = read_queue(pool, ADDRESS, topic="T", queue_id=0, on_gap=gaps.append)
+    assert [message.queue_offset for message in read] == [0, 1]
+    assert [(gap.start, gap.end) for gap in gaps] == [(2, 4)]
+
+
+def test_a_hole_that_nobody_listens_for_is_an_error(pool: ScriptedPool) -> None:
+    MemoryBroker(pool, ADDRESS, queues={0: [stored(0, 0), stored(0, 1), stored(0, 50)]})
+    with pytest.raises(ClusterError, match="shows no message of T queue 0 at offsets 2 to 49"):
+        list(read_queue(pool, ADDRESS, topic="T", queue_id=0))
+
+
+def test_messages_whose_own_offsets_run_ahead_of_their_places_are_all_read(pool: ScriptedPool) -> None:
+    """ConsumeQueue logs "[BUG]logic queue order maybe wrong" and puts the message into the next place all the same."""
+    shifted = [stored(0, 0), stored(0, 5), stored(0, 6)]
+    MemoryBroker(pool, ADDRESS, queues={0: shifted})
+
+    def by_place(command: Command) -> Command:
+        at = int(command.ext["queueOffset"])
+        return Command.answer(
+            command,
+            code=0,
+            ext={"nextBeginOffset": at + 1, "minOffset": 0, "maxOffset": 3},
+            body=encode_stored(shifted[at]),
+        )
+
+    pool.on(ADDRESS, RequestCode.PULL_MESSAGE, by_place)
+    gaps: list[Gap] = []
+    read = read_queue(pool, ADDRESS, topic="T", queue_id=0, end=3, on_gap=gaps.append)
+    assert [message.queue_offset for message in read] == [0, 5, 6]
+    assert [(gap.start, gap.end) for gap in gaps] == [(1, 5)]
 
 
 def test_an_advice_to_go_on_elsewhere_is_followed(pool: ScriptedPool) -> None:

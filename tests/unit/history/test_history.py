@@ -22,7 +22,7 @@ numbers = st.integers(-(2**63), 2**63 - 1)
 sends = st.builds(
     SendRecord, st.text(), st.text(), numbers, numbers, st.sampled_from(Outcome), numbers, numbers, st.text(), st.text()
 )
-reads = st.builds(ReadRecord, st.text(), st.text(), st.text(), numbers, numbers)
+reads = st.builds(ReadRecord, st.text(), st.text(), st.text(), numbers, numbers, st.booleans())
 faults = st.builds(FaultEvent, st.text(), st.text(), st.text(), numbers)
 
 
@@ -49,6 +49,8 @@ def content(history: History) -> tuple[Any, ...]:
         list(history.reads()),
         history.faults,
         history.readers,
+        history.unread,
+        history.run_prefixes,
     )
 
 
@@ -78,6 +80,8 @@ def test_a_history_survives_a_file(
 ) -> None:
     path = tmp_path_factory.mktemp("history") / "h.jsonl"
     history = filled(*some, *found, *steps, readers=readers)
+    history.add_run_prefix("run-")
+    history.reader_done("n9", reached_end=False, reason="it was silent")
     history.export_jsonl(path)
     assert content(History.import_jsonl(path)) == content(history)
 
@@ -113,6 +117,11 @@ def test_a_replica_is_complete_only_if_each_of_its_readers_was() -> None:
     history.reader_done("n0", reached_end=False)
     history.reader_done("n0", reached_end=True)
     assert history.readers == {"n0": False}
+
+
+def test_an_empty_prefix_would_claim_everybodys_messages_and_is_refused() -> None:
+    with pytest.raises(UsageError, match="an empty id prefix"):
+        History().add_run_prefix("")
 
 
 # ---- the file
@@ -166,7 +175,7 @@ def test_a_line_missing_in_the_middle_is_noticed(tmp_path: Path) -> None:
         ('{"type": "sned"}', "'sned' is unknown or missing"),
         ('{"type": "read", "replica": "n0"}', "missing 4 required positional arguments"),
         (
-            '{"type": "read", "replica": "n0", "message_id": null, "topic": "T", "queue": 0, "offset": 0}',
+            '{"type": "read", "replica": "", "message_id": null, "topic": "", "queue": 0, "offset": 0, "intact": true}',
             "message_id is None, which is no str",
         ),
         (
@@ -181,9 +190,14 @@ def test_a_line_missing_in_the_middle_is_noticed(tmp_path: Path) -> None:
             '{"type": "read", "replica": "n", "message_id": "m", "topic": "T", "queue": 0, "offset": 0, "x": 1}',
             "unexpected keyword argument 'x'",
         ),
+        (
+            '{"type": "read", "replica": "n", "message_id": "m", "topic": "T", "queue": 0, "offset": 0}',
+            "'intact' is unknown or missing",
+        ),
+        ('{"type": "reader", "replica": "n0", "reached_end": true}', "'reason' is unknown or missing"),
         ('{"type": "send", "outcome": "LOST"}', "'LOST' is unknown or missing"),
         ('{"type": "reader", "replica": "n0", "reached_end": "no"}', "neither true nor false"),
-        ('{"type": "run", "format": 2, "wall_start": 1, "start_ns": 1}', "one run line, its first"),
+        ('{"type": "run", "format": 3, "wall_start": 1, "start_ns": 1}', "one run line, its first"),
         ("[" * 20_000, "recursion"),
     ],
 )
@@ -201,7 +215,7 @@ def test_a_line_that_is_none_is_named_by_its_number_and_shown(tmp_path: Path, li
 def test_a_history_of_an_older_format_is_refused_in_its_first_line(tmp_path: Path) -> None:
     path = tmp_path / "old.jsonl"
     path.write_text(json.dumps({"type": "run", "format": 1, "wall_start": 1.0, "start_ns": 1}) + "\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"line 1 .*: format 1, and this version reads format 2"):
+    with pytest.raises(UsageError, match=r"line 1 .*: format 1, and this version reads format 3"):
         History.import_jsonl(path)
 
 

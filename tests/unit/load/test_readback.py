@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from memory_broker import MemoryBroker, stored
 
@@ -83,3 +85,21 @@ def test_a_replica_that_fails_halfway_keeps_what_was_read_and_counts_as_unread(p
     assert "disk error" in failed["n0"]
     assert history.read_count == 2
     assert history.readers == {"n0": False}
+
+
+def test_a_replica_that_shows_nothing_at_an_offset_was_not_read_to_its_end(pool: ScriptedPool) -> None:
+    MemoryBroker(pool, REPLICAS["n0"], queues={0: [stored(0, 0), stored(0, 1), stored(0, 4)]})
+    history = History()
+    failed = read_back(pool, {"n0": REPLICAS["n0"]}, topic="T", history=history)
+    assert failed == {"n0": f"1 gaps, the first: {REPLICAS['n0']} shows no message of T queue 0 at offsets 2 to 3"}
+    assert history.readers == {"n0": False}
+    assert history.unread == failed
+    assert history.read_count == 3
+
+
+def test_a_body_that_does_not_match_its_checksum_is_recorded_as_damaged(pool: ScriptedPool) -> None:
+    damaged = replace(stored(0, 1), stored_body=b"0/X")
+    MemoryBroker(pool, REPLICAS["n0"], queues={0: [stored(0, 0), damaged]})
+    history = History()
+    assert read_back(pool, {"n0": REPLICAS["n0"]}, topic="T", history=history) == {}
+    assert [read.intact for read in history.reads()] == [True, False]

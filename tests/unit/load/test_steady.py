@@ -16,6 +16,8 @@ from rmqkit.client.send import OutgoingMessage
 from rmqkit.errors import UsageError, WaitTimeoutError
 from rmqkit.history import History, Outcome
 from rmqkit.load import SteadyTraffic
+from rmqkit.load.steady import Pace
+from rmqkit.waiting import Pending, wait_until
 
 Answer = Callable[[OutgoingMessage], SendOutcome]
 
@@ -95,30 +97,81 @@ def test_nothing_is_sent_after_the_block(monkeypatch: pytest.MonkeyPatch) -> Non
     history = History()
     with traffic(history) as running:
         running.wait_acknowledged(5, timeout_s=20)
-    count = history.send_count
-    time.sleep(0.05)
-    assert history.send_count == count
+    assert history.send_count == running.acknowledged
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("rmqkit-load-")]
 
 
-def test_the_rate_is_held_and_a_pause_owes_no_burst(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer_with(monkeypatch, lambda message: (time.sleep(0.3), receipt(message))[1], *[receipt] * 10_000)
+def test_the_rate_is_held_whatever_an_answer_takes() -> None:
+    pace = Pace(10.0, interval_s=2.0)
+    assert pace.left_s(7.0) == 3.0
+    now, due = 10.0, []
+    for answer_s in (0.5, 1.5, 0.0, 1.0):
+        now += pace.left_s(now)
+        due.append(now)
+        pace.sends(now)
+        now += answer_s
+    assert due == [10.0, 12.0, 14.0, 16.0]
+
+
+def test_a_pause_owes_no_burst() -> None:
+    pace = Pace(10.0, interval_s=2.0)
+    pace.sends(10.0)  # and the answer takes 9 s, in which four more would have been due
+    assert pace.left_s(19.0) == 0.0
+    pace.sends(19.0)
+    pace.sends(19.5)
+    assert pace.left_s(19.5) == 1.5
+
+
+def test_a_thread_keeps_to_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, no message is sent before it is due."""
+    answer_with(monkeypatch, receipt)
     history = History()
-    with traffic(history, threads=1, rate=50.0):
-        time.sleep(0.8)
-    # 40 were due in 0.8 s; the 15 of the 0.3 s pause are not made up for.
-    assert 1 <= history.send_count <= 32
+    began = time.monotonic_ns()
+    with traffic(history, threads=1, rate=100.0) as running:
+        running.wait_acknowledged(5, timeout_s=20)
+    sends = list(history.sends())
+    assert all(send.start_ns - began >= number * 10_000_000 for number, send in enumerate(sends))
+
+
+def test_the_history_knows_what_the_ids_of_the_run_begin_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_with(monkeypatch, receipt)
+    history = History()
+    with traffic(history) as running:
+        running.wait_acknowledged(5, timeout_s=20)
+    assert history.run_prefixes == (f"{running.run}-",)
+    assert all(send.message_id.startswith(history.run_prefixes) for send in history.sends())
+
+
+def test_the_end_waits_as_long_as_one_send_may_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may ask each NameServer for the route, for its whole time, then connect to the broker and ask it."""
+    answer_with(monkeypatch, receipt)
+    waits: list[float | None] = []
+    join = threading.Thread.join
+
+    def recorded(thread: threading.Thread, timeout: float | None = None) -> None:
+        waits.append(timeout)
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", recorded)
+    nameservers = [f"127.0.0.1:{port}" for port in range(9876, 9881)]
+    with SteadyTraffic(nameservers, topic="T", history=History(), threads=1, timeout_s=3.0):
+        pass
+    assert [wait for wait in waits if wait is not None and wait > (5 + 2) * 3.0] == waits != []
 
 
 def test_a_bug_in_a_thread_is_raised_and_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened = threading.Event()
+
     def bug(_message: OutgoingMessage) -> SendOutcome:
+        happened.set()
         raise ZeroDivisionError("a bug")
 
     answer_with(monkeypatch, bug)
     with pytest.raises(ZeroDivisionError, match="a bug"), traffic(History()) as running:
         running.wait_acknowledged(1, timeout_s=20)
+    happened.clear()
     with pytest.raises(ZeroDivisionError, match="a bug"), traffic(History()):
-        time.sleep(0.1)
+        assert happened.wait(20)
 
 
 def test_the_blocks_own_error_is_not_hidden_by_a_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,8 +206,7 @@ def test_without_any_cluster_every_send_is_refused_and_none_raises() -> None:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
     history = History()
     with SteadyTraffic([address], topic="T", history=history, rate=200):
-        time.sleep(0.2)
-    assert history.send_count > 0
+        wait_until(lambda: history.send_count > 0 or Pending("none"), label="a send ended", timeout_s=20, every_s=0.01)
     assert {send.outcome for send in history.sends()} == {Outcome.REFUSED}
 
 

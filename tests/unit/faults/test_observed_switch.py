@@ -1,0 +1,135 @@
+"""Promises of watching a leader change: each phase once, in time, and the phase that did not come is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from scripted_group import GROUP, MEMBERS, N0, N1, N2, NAMESRV, ScriptedGroup
+
+from rmqkit.errors import FaultError
+from rmqkit.faults.timeline import Failover, observe
+from rmqkit.history import History
+
+
+class Switching(ScriptedGroup):
+    """Every look of the observer (each asks n1 first) does the next of ``steps``."""
+
+    def __init__(self, *steps: Callable[[ScriptedGroup], None]) -> None:
+        super().__init__()
+        self._steps: Iterator[Callable[[ScriptedGroup], None]] = iter(steps)
+
+    def _metadata(self, name: str, command: Any) -> Any:
+        if name == "n1":
+            next(self._steps, lambda _group: None)(self)
+        return super()._metadata(name, command)
+
+
+def kill_n0(group: ScriptedGroup) -> None:
+    group.silent.add("n0")
+    group.votes = dict.fromkeys(group.votes, None)
+
+
+def elect(peer: str) -> Callable[[ScriptedGroup], None]:
+    def step(group: ScriptedGroup) -> None:
+        group.votes = dict.fromkeys(group.votes, peer)
+
+    return step
+
+
+def serve(peer: str) -> Callable[[ScriptedGroup], None]:
+    def step(group: ScriptedGroup) -> None:
+        group.masters = {peer}
+
+    return step
+
+
+def register(peer: Any) -> Callable[[ScriptedGroup], None]:
+    def step(group: ScriptedGroup) -> None:
+        group.registered = {0: peer.address}
+
+    return step
+
+
+def wait(_group: ScriptedGroup) -> None:
+    """One look at which nothing is new."""
+
+
+def observed(group: ScriptedGroup, history: History | None = None, *, timeout_s: float = 20) -> Failover:
+    cluster: Any = SimpleNamespace(pool=group.pool, members=MEMBERS, nameservers=(NAMESRV,))
+    return observe(
+        cluster,
+        kind="kill-leader",
+        victim=N0,
+        inject=lambda: kill_n0(group),
+        timeout_s=timeout_s,
+        history=history if history is not None else History(),
+    )
+
+
+def names(failover: Failover) -> list[str]:
+    return [phase.name for phase in failover.phases]
+
+
+def test_every_phase_is_seen_when_it_comes() -> None:
+    history = History()
+    found = observed(Switching(wait, elect("n2"), wait, serve("n2"), register(N2)), history)
+    assert names(found) == ["injected", "elected", "serves", "registered", "acked"]
+    assert (found.victim, found.successor, found.group, found.elections) == (N0, N2, GROUP, 1)
+    times = [phase.at_s for phase in found.phases]
+    assert times == sorted(times)
+    assert [(fault.step, fault.target) for fault in history.faults] == [
+        ("injected", "n0"),
+        ("elected", "n2"),
+        ("serves", "n2"),
+        ("registered", "n2"),
+        ("acked", "n2"),
+    ]
+
+
+def test_a_broker_that_registers_before_it_serves_is_shown_so() -> None:
+    found = observed(Switching(elect("n1"), register(N1), wait, serve("n1")))
+    assert names(found) == ["injected", "elected", "registered", "serves", "acked"]
+
+
+def test_a_second_election_starts_the_timeline_anew() -> None:
+    """A fresh leader may step down and another be elected (dledger #60)."""
+    found = observed(Switching(elect("n1"), serve("n1"), elect("n2"), wait, serve("n2"), register(N2)))
+    assert found.successor == N2
+    assert found.elections == 2
+    assert names(found) == ["injected", "elected", "serves", "registered", "acked"]
+
+
+def test_the_victim_is_no_successor_of_itself() -> None:
+    """For a moment the survivors still name the dead leader."""
+    found = observed(Switching(elect("n0"), elect("n0"), elect("n1"), serve("n1"), register(N1)))
+    assert (found.successor, found.elections) == (N1, 1)
+
+
+def test_one_survivor_of_three_is_no_majority() -> None:
+    def only_n1(group: ScriptedGroup) -> None:
+        group.votes = {"n0": None, "n1": "n1", "n2": None}
+
+    with pytest.raises(FaultError, match="kill-leader of n0: no successor acknowledged a send") as caught:
+        observed(Switching(only_n1), timeout_s=0.1)
+    assert caught.value.details[0] == "reached: injected"
+    assert "no survivor's majority names a new leader" in caught.value.details[1]
+
+
+def test_the_phase_that_did_not_come_is_named() -> None:
+    with pytest.raises(FaultError) as caught:
+        observed(Switching(elect("n1"), register(N1)), timeout_s=0.2)
+    assert caught.value.details[0] == "reached: injected, elected, registered"
+    assert "n1 is elected; not yet: serves" in caught.value.details[1]
+
+
+def test_a_successor_that_acknowledges_nothing_has_not_taken_over() -> None:
+    group = Switching(elect("n1"), serve("n1"), register(N1))
+    group.refusal = (14, "service not available now")
+    with pytest.raises(FaultError) as caught:
+        observed(group, timeout_s=0.2)
+    assert caught.value.details[0] == "reached: injected, elected, serves, registered"
+    assert "probe write to n1" in caught.value.details[1]
+    assert set(group.sends) == {"n1"}

@@ -97,7 +97,7 @@ def drill(
             cluster.nameservers, topic=topic, history=history, threads=plan.threads, rate=plan.rate
         ) as traffic:
             traffic.wait_acknowledged(plan.acked_before, timeout_s=cluster.timeout_s)
-            on_step(f"{traffic.acknowledged} sends acknowledged; killing the leader {cluster.leader(name)}")
+            on_step(f"{traffic.acknowledged} sends acknowledged; killing the leader of {name}")
             with kill_leader(cluster, group=name, history=history) as failover:
                 on_step(f"{failover.successor} serves {failover.outage_s:.1f} s later; traffic goes on")
                 traffic.wait_acknowledged(plan.acked_after, timeout_s=cluster.timeout_s)

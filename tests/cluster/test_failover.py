@@ -23,6 +23,14 @@ def term_of(cluster: Cluster, peer: Peer) -> int:
     return cluster.raft(peer).term(other_peer_id=other.id)
 
 
+def assert_nothing_lost(cluster: Cluster, topic: str, history: History) -> None:
+    group = cluster.wait_caught_up()
+    replicas = replica_addresses(tuple(view.peer for view in group.peers))
+    unread = read_back(cluster.pool, replicas, topic=topic, history=history)
+    verdict = judge(history, Thresholds(min_acked_before=100, min_acked_after=50, min_replicas=3))
+    assert verdict.status is VerdictStatus.PASSED, f"{verdict}\n{unread}"
+
+
 def test_a_successor_is_elected_and_serves(
     healthy_cluster: Cluster, copied_topic: str, rmq_producer: RmqProducer
 ) -> None:
@@ -50,11 +58,7 @@ def test_acknowledged_messages_survive_a_killed_leader(healthy_cluster: Cluster,
         traffic.wait_acknowledged(100, timeout_s=30)
         with kill_leader(healthy_cluster, history=history):
             traffic.wait_acknowledged(100, timeout_s=60)
-    group = healthy_cluster.wait_caught_up()
-    replicas = replica_addresses(tuple(view.peer for view in group.peers))
-    unread = read_back(healthy_cluster.pool, replicas, topic=copied_topic, history=history)
-    verdict = judge(history, Thresholds(min_acked_before=100, min_acked_after=50, min_replicas=3))
-    assert verdict.status is VerdictStatus.PASSED, f"{verdict}\n{unread}"
+    assert_nothing_lost(healthy_cluster, copied_topic, history)
     assert longest_gap_s(history) > 1.0, "nothing was interrupted: was the leader really killed?"
 
 
@@ -156,11 +160,7 @@ def test_a_graceful_stop_of_the_leader_loses_nothing_but_is_no_handover(
         traffic.wait_acknowledged(100, timeout_s=30)
         with stop_leader(healthy_cluster, history=history) as failover:
             traffic.wait_acknowledged(100, timeout_s=60)
-    group = healthy_cluster.wait_caught_up()
-    replicas = replica_addresses(tuple(view.peer for view in group.peers))
-    unread = read_back(healthy_cluster.pool, replicas, topic=copied_topic, history=history)
-    verdict = judge(history, Thresholds(min_acked_before=100, min_acked_after=50, min_replicas=3))
-    assert verdict.status is VerdictStatus.PASSED, f"{verdict}\n{unread}"
+    assert_nothing_lost(healthy_cluster, copied_topic, history)
     # Nobody votes before heartbeats have been missing for some seconds: a stop hands nothing over.
     assert failover.at("elected") > 3.0
     assert longest_gap_s(history) > 3.0

@@ -173,14 +173,14 @@ def ask_peer(pool: Pipeline, peer: Peer, members: Sequence[Peer], *, timeout_s: 
 def send_ahead(early: Prefetch, peer: Peer, members: Sequence[Peer], *, timeout_s: float, full: bool) -> None:
     """Send what :func:`ask_peer` will ask of one peer."""
     raft = RaftClient(early, peer.raft_address, group=peer.group, peer_id=peer.id)
-    early.expect(peer.raft_address, raft.metadata_command(), timeout_s=timeout_s)
+    asked = [raft.metadata_command()]
     other = _other(peer, members)
     if full and other is not None:
-        early.expect(peer.raft_address, raft.term_command(other_peer_id=other), timeout_s=timeout_s)
+        asked.append(raft.term_command(other_peer_id=other))
+    early.expect(peer.raft_address, *asked, timeout_s=timeout_s)
     if peer.address is not None:
-        early.expect(peer.address, Command.request(RequestCode.GET_BROKER_CONFIG), timeout_s=timeout_s)
-        if full:
-            early.expect(peer.address, Command.request(RequestCode.GET_BROKER_RUNTIME_INFO), timeout_s=timeout_s)
+        codes = [RequestCode.GET_BROKER_CONFIG, *([RequestCode.GET_BROKER_RUNTIME_INFO] if full else [])]
+        early.expect(peer.address, *map(Command.request, codes), timeout_s=timeout_s)
 
 
 def _other(peer: Peer, members: Sequence[Peer]) -> str | None:

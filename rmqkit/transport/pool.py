@@ -7,6 +7,7 @@ retries of requests whose effect is unknown (``rmqkit.client``).
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -47,6 +48,10 @@ class Pipeline(Requester, Protocol):
         """Send ``command``; the answer is waited for later."""
         ...
 
+    def begin_all(self, address: str, commands: Sequence[Command], *, timeout_s: float) -> Sequence[Pending]:
+        """Send ``commands``, at least one; their answers are waited for later."""
+        ...
+
 
 class ChannelPool:
     """Channels by address, safe for use by several threads; closing it ends all of them."""
@@ -76,15 +81,19 @@ class ChannelPool:
 
     def begin(self, address: str, command: Command, *, timeout_s: float) -> PoolTicket:
         """Send ``command`` as :meth:`request` does, and give a ticket for its answer."""
+        return self.begin_all(address, (command,), timeout_s=timeout_s)[0]
+
+    def begin_all(self, address: str, commands: Sequence[Command], *, timeout_s: float) -> list[PoolTicket]:
+        """:meth:`begin` for several requests to one address, in one write."""
         deadline = Deadline.after(timeout_s)
         channel, is_new = self._channel(address, deadline)
         try:
-            return self._begin(address, channel, command, deadline)
+            return self._begin(address, channel, commands, deadline)
         except ConnectionLostError as error:
             if error.request_sent or is_new:
                 raise
         channel, _ = self._channel(address, deadline)
-        return self._begin(address, channel, command, deadline)
+        return self._begin(address, channel, commands, deadline)
 
     def oneway(self, address: str, command: Command, *, timeout_s: float) -> None:
         """Write ``command`` to ``address``, marked as one-way."""
@@ -114,9 +123,12 @@ class ChannelPool:
         for channel in channels:
             channel.close()
 
-    def _begin(self, address: str, channel: Channel, command: Command, deadline: Deadline) -> PoolTicket:
+    def _begin(
+        self, address: str, channel: Channel, commands: Sequence[Command], deadline: Deadline
+    ) -> list[PoolTicket]:
         try:
-            return PoolTicket(self, address, channel, channel.begin(command, timeout_s=deadline.left_s))
+            tickets = channel.begin_all(commands, timeout_s=deadline.left_s)
+            return [PoolTicket(self, address, channel, ticket) for ticket in tickets]
         except BREAKING:
             self._drop(address, channel)
             raise

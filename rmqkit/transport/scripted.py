@@ -6,7 +6,7 @@ connections.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rmqkit.errors import ConnectFailedError
@@ -58,6 +58,10 @@ class ScriptedPool:
     def begin(self, address: str, command: Command, *, timeout_s: float) -> ScriptedAnswer:
         """The same, answered when it is asked for."""
         return ScriptedAnswer(self, address, command, timeout_s)
+
+    def begin_all(self, address: str, commands: Sequence[Command], *, timeout_s: float) -> list[ScriptedAnswer]:
+        """The same for several."""
+        return [self.begin(address, command, timeout_s=timeout_s) for command in commands]
 
     def codes(self, address: str) -> tuple[int, ...]:
         """The codes that were asked at ``address``, in order."""

@@ -203,6 +203,13 @@ def test_a_build_that_fails_shows_mavens_words_and_keeps_the_whole_log(
 # ---- a cluster that runs
 
 
+def test_a_cluster_is_named_by_its_run_so_that_two_of_one_spec_never_meet(
+    rmq_engine: Engine, rmq_cluster: Cluster
+) -> None:
+    container = rmq_engine.client.containers.get(rmq_cluster.container_of(rmq_cluster.peers[0]))
+    assert container.labels["com.docker.compose.project"] == rmq_cluster.run
+
+
 def test_nothing_of_an_attached_cluster_is_killed(rmq_cluster: Cluster) -> None:
     leader = agreed_leader(rmq_cluster)
     with Cluster.attach(rmq_cluster.namesrv_addr) as attached:

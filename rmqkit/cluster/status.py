@@ -238,6 +238,8 @@ def ask(
     So one frozen peer, or three, cost one ``timeout_s`` together.
     """
     with Prefetch(pool) as early:
+        addresses = [address for peer in members.peers for address in (peer.raft_address, peer.address) if address]
+        early.connect((*addresses, *nameservers), timeout_s=timeout_s)
         for peer in members.peers:
             send_ahead(early, peer, members.of(peer.group), timeout_s=timeout_s, full=full)
         for address in nameservers:

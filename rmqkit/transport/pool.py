@@ -7,12 +7,13 @@ retries of requests whose effect is unknown (``rmqkit.client``).
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from rmqkit.errors import ConnectionLostError, RequestTimeoutError, UsageError, WireError
+from rmqkit.errors import ConnectFailedError, ConnectionLostError, RequestTimeoutError, UsageError, WireError
 from rmqkit.transport.channel import Channel, Ticket
+from rmqkit.transport.dial import dial_all
 from rmqkit.waiting import Deadline
 from rmqkit.wire.frames import Command
 
@@ -50,6 +51,10 @@ class Pipeline(Requester, Protocol):
 
     def begin_all(self, address: str, commands: Sequence[Command], *, timeout_s: float) -> Sequence[Pending]:
         """Send ``commands``, at least one; their answers are waited for later."""
+        ...
+
+    def connect_all(self, addresses: Iterable[str], *, timeout_s: float) -> Mapping[str, ConnectFailedError]:
+        """Connect to those that have no connection yet, all at once; which cannot be reached, and why."""
         ...
 
 
@@ -94,6 +99,26 @@ class ChannelPool:
                 raise
         channel, _ = self._channel(address, deadline)
         return self._begin(address, channel, commands, deadline)
+
+    def connect_all(self, addresses: Iterable[str], *, timeout_s: float) -> Mapping[str, ConnectFailedError]:
+        """Connect to every address that has no channel yet, all at once; which cannot be reached, and why.
+
+        A host with several addresses is tried at its first here; a failure of that is left to :meth:`begin`.
+        """
+        missing = [address for address in addresses if self._existing(address) is None]
+        if not missing:
+            return {}
+        failed: dict[str, ConnectFailedError] = {}
+        for address, made in dial_all(missing, timeout_s=min(self._connect_timeout_s, timeout_s)).items():
+            if isinstance(made, ConnectFailedError):
+                failed[address] = made
+                continue
+            channel = Channel(made, address=address)
+            with self._lock:
+                if not self._closed and self._channels.setdefault(address, channel) is channel:
+                    continue
+            channel.close()
+        return failed
 
     def oneway(self, address: str, command: Command, *, timeout_s: float) -> None:
         """Write ``command`` to ``address``, marked as one-way."""

@@ -5,6 +5,7 @@ What belongs here: holding tickets until the caller asks for the same thing. Wha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -38,6 +39,10 @@ class Prefetch:
             if not isinstance(early, RmqkitError):
                 early.abandon()
         self._early.clear()
+
+    def connect(self, addresses: Iterable[str], *, timeout_s: float) -> None:
+        """Connect to all of them at once; those that cannot be reached are not tried again in this round."""
+        self._unreachable.update(self._pool.connect_all(addresses, timeout_s=timeout_s))
 
     def expect(self, address: str, *commands: Command, timeout_s: float) -> None:
         """Send ``commands`` now, in one write, each once a round; trouble is kept for whoever asks for an answer."""

@@ -6,7 +6,7 @@ connections.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rmqkit.errors import ConnectFailedError
@@ -62,6 +62,11 @@ class ScriptedPool:
     def begin_all(self, address: str, commands: Sequence[Command], *, timeout_s: float) -> list[ScriptedAnswer]:
         """The same for several."""
         return [self.begin(address, command, timeout_s=timeout_s) for command in commands]
+
+    def connect_all(self, addresses: Iterable[str], *, timeout_s: float) -> dict[str, ConnectFailedError]:
+        """Nothing to connect in a script: who has no handlers fails when it is asked."""
+        del addresses, timeout_s
+        return {}
 
     def codes(self, address: str) -> tuple[int, ...]:
         """The codes that were asked at ``address``, in order."""

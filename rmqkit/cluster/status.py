@@ -46,11 +46,13 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class NameServerStatus:
-    """What one NameServer says: broker id to address, per group; ``error`` where it did not answer."""
+    """What one NameServer says: broker id to address, per group, and the cluster of each group; ``error`` where it did
+    not answer."""
 
     address: str
     table: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     error: str = ""
+    clusters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,10 @@ class ClusterStatus:
         """One group by name."""
         return next(group for group in self.groups if group.name == name)
 
+    def cluster_of(self, group: str) -> str:
+        """The cluster to which a group belongs, as the NameServers say; empty while none of them knows it."""
+        return next((ns.clusters[group] for ns in self.nameservers if group in ns.clusters), "")
+
     def lines(self) -> list[str]:
         """A line a peer and a line a group: the text of errors and of plain logs."""
         lines = []
@@ -122,6 +128,7 @@ class ClusterStatus:
             "groups": [
                 {
                     "name": group.name,
+                    "cluster": self.cluster_of(group.name) or None,
                     "healthy": group.healthy,
                     "leader": group.leader.id if group.leader else None,
                     "raft_leader": group.raft_leader.id if group.raft_leader else None,
@@ -222,7 +229,9 @@ def ask_nameserver(pool: Requester, address: str, *, timeout_s: float) -> NameSe
         info = NameServerClient(pool, address, timeout_s=timeout_s).cluster_info()
     except RmqkitError as error:
         return NameServerStatus(address, error=brief(error))
-    return NameServerStatus(address, {name: dict(broker.addresses) for name, broker in info.brokers.items()})
+    table = {name: dict(broker.addresses) for name, broker in info.brokers.items()}
+    clusters = {name: cluster for cluster, names in info.clusters.items() for name in names}
+    return NameServerStatus(address, table, clusters=clusters)
 
 
 def ask(

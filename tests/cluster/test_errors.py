@@ -210,6 +210,16 @@ def test_a_cluster_is_named_by_its_run_so_that_two_of_one_spec_never_meet(
     assert container.labels["com.docker.compose.project"] == rmq_cluster.run
 
 
+def test_an_attached_clusters_status_names_cluster_group_and_leader(rmq_cluster: Cluster) -> None:
+    leader = agreed_leader(rmq_cluster)
+    done = rmqkit("status", "--namesrv", rmq_cluster.namesrv_addr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("RaftCluster ")]
+    assert [row[:3] for row in rows] == [["RaftCluster", "RaftNode00", peer.id] for peer in rmq_cluster.peers]
+    assert [row[2] for row in rows if row[3] == "0"] == [leader.id]
+    assert f"RaftNode00: all agree, {leader.id} leads" in done.stdout
+
+
 def test_nothing_of_an_attached_cluster_is_killed(rmq_cluster: Cluster) -> None:
     leader = agreed_leader(rmq_cluster)
     with Cluster.attach(rmq_cluster.namesrv_addr) as attached:

@@ -214,7 +214,7 @@ def test_an_attached_clusters_status_names_cluster_group_and_leader(rmq_cluster:
     leader = agreed_leader(rmq_cluster)
     done = rmqkit("status", "--namesrv", rmq_cluster.namesrv_addr)
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("RaftCluster ")]
+    rows = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["RaftCluster"]]
     assert [row[:3] for row in rows] == [["RaftCluster", "RaftNode00", peer.id] for peer in rmq_cluster.peers]
     assert [row[2] for row in rows if row[3] == "0"] == [leader.id]
     assert f"RaftNode00: all agree, {leader.id} leads" in done.stdout

@@ -53,7 +53,7 @@ class Prefetch:
         trouble: RmqkitError | None = self._unreachable.get(address)
         try:
             if trouble is None:
-                begun = self._pool.begin_all(address, tuple(fresh.values()), timeout_s=timeout_s)
+                begun = self._pool.begin_each(address, tuple(fresh.values()), timeout_s=timeout_s)
                 self._early.update(zip(fresh, begun, strict=True))
                 return
         except ConnectFailedError as error:

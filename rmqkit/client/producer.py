@@ -113,20 +113,26 @@ class Producer:
     def send_message(self, message: OutgoingMessage, *, queue_id: int | None = None, retries: int = 0) -> SendOutcome:
         """Like :meth:`send`, for a message that the caller made."""
         started = time.perf_counter()
-        outcomes: list[SendOutcome] = []
-        for _ in range(1 + max(retries, 0)):
-            target, why = self._planner.choose(message, queue_id)
-            if target is None:
-                outcome: SendOutcome = nowhere(message, why)
-            else:
-                outcome = send_to(
-                    self._pool, target, message, timeout_s=self._timeout_s, compress_over=self._compress_over
-                )
-            outcomes.append(outcome)
-            if isinstance(outcome, Receipt):
+        outcome = self._attempt(message, queue_id)
+        if retries <= 0 or isinstance(outcome, Receipt):
+            return outcome
+        outcomes: list[SendOutcome] = [outcome]
+        for _ in range(retries):
+            outcomes.append(self._attempt(message, queue_id))
+            if isinstance(outcomes[-1], Receipt):
                 break
-            self._planner.failed(message.topic, outcome.address)
         return joined(outcomes, latency_ms=(time.perf_counter() - started) * 1000)
+
+    def _attempt(self, message: OutgoingMessage, queue_id: int | None) -> SendOutcome:
+        target, why = self._planner.choose(message, queue_id)
+        outcome: SendOutcome
+        if target is None:
+            outcome = nowhere(message, why)
+        else:
+            outcome = send_to(self._pool, target, message, timeout_s=self._timeout_s, compress_over=self._compress_over)
+        if not isinstance(outcome, Receipt):
+            self._planner.failed(message.topic, outcome.address)
+        return outcome
 
     def send_oneway(self, message: OutgoingMessage, *, queue_id: int | None = None) -> SendOutcome:
         """Write the message to a broker without asking for an answer.

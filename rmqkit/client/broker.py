@@ -190,8 +190,10 @@ class BrokerClient:
             _UNIQUE_KEY_QUERY="true" if unique else None,
         )
         found = decode_messages(answer.body) if answer.code == ResponseCode.SUCCESS else ()
-        wanted = [m for m in found if m.topic == topic and (m.unique_key == key if unique else key in m.keys)]
-        return tuple(sorted(wanted, key=lambda message: (message.store_ms, message.physical_offset)))
+        wanted = (m for m in found if m.topic == topic and (m.unique_key == key if unique else key in m.keys))
+        # A message comes twice where its UNIQ_KEY is among its KEYS too: IndexService.buildIndex enters both.
+        once = {message.physical_offset: message for message in wanted}
+        return tuple(sorted(once.values(), key=lambda message: (message.store_ms, message.physical_offset)))
 
     # -- helpers
 

@@ -96,6 +96,12 @@ class OutgoingMessage:
             if taken:
                 instead = ", ".join(dict.fromkeys(_OF_THE_PROTOCOL[name] for name in taken))
                 raise UsageError(f"properties may not contain {', '.join(taken)}", hint=f"use {instead}")
+            blank = next((name for name, value in self.properties.items() if not value), None)
+            if blank is not None:
+                raise UsageError(
+                    f"property {blank!r} is empty",
+                    hint="brokers from 4.9 and Java's readers drop it (MessageDecoder.string2messageProperties)",
+                )
             object.__setattr__(self, "properties", MappingProxyType(dict(self.properties)))
         object.__setattr__(self, "encoded_properties", self._encode_properties())
 

@@ -102,7 +102,7 @@ def test_tags_keys_properties_and_compressed_bodies_come_back_as_they_were_sent(
             OutgoingMessage(topic, "订单 1".encode(), tags="TagA", keys=["o-1", "k2"], properties={"色": "blau\n"}),
             OutgoingMessage(topic, b"long " * 4000, tags="TagB"),
             OutgoingMessage(topic, random),
-            OutgoingMessage(topic, b"x" * 4096, properties={"empty": ""}),
+            OutgoingMessage(topic, b"x" * 4096, properties={"last": "1"}),
         )
     }
     outcomes = [producer.send_message(message) for message in sent.values()]
@@ -333,6 +333,7 @@ def test_a_transaction_is_seen_when_it_is_committed_and_never_when_it_is_rolled_
 
         wait_until(answered, label="the broker asked back about both open transactions", timeout_s=40)
         undecided = {check.message_id for check in producer.checks}
+    wait_topic_everywhere(asking_cluster, "Orders")
     held = held_by_every_replica(asking_cluster, "Orders")
     assert held.keys() == expected
     assert len(undecided & expected) == 1, "one was committed because the broker asked back"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,14 @@ def stored(command: Command, number: int) -> Command:
     return Command.answer(command, ext=ext)
 
 
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread does; fail after ten seconds."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "the other thread did not get there"
+        time.sleep(0.002)
+
+
 class LoopbackBroker:
     """Knows one group, b, of which it is the master, with ``queues`` queues for every topic."""
 
@@ -35,6 +44,7 @@ class LoopbackBroker:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._streams: list[socket.socket] = []
+        self._last_from: dict[int, socket.socket] = {}
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
@@ -51,6 +61,16 @@ class LoopbackBroker:
         for thread in self._threads:
             thread.join(timeout=5)
 
+    def ask(self, command: Command, *, after: int) -> None:
+        """Make a request of the client whose connection sent code ``after`` last."""
+        self._last_from[after].sendall(encode(command))
+
+    def hang_up(self) -> None:
+        """Close every connection."""
+        for stream in tuple(self._streams):
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -64,7 +84,9 @@ class LoopbackBroker:
         decoder = FrameDecoder()
         with contextlib.suppress(OSError), contextlib.closing(stream):
             while data := stream.recv(65_536):
-                out = [encode(answer) for command in decoder.feed(data) if (answer := self._take(command)) is not None]
+                commands = list(decoder.feed(data))
+                self._last_from.update((command.code, stream) for command in commands)
+                out = [encode(answer) for command in commands if (answer := self._take(command)) is not None]
                 if out:
                     stream.sendall(b"".join(out))
 

@@ -39,6 +39,11 @@ def test_properties_of_the_protocol_cannot_be_set_as_ones_own(name: str) -> None
         OutgoingMessage("T", b"x", properties={name: "1"})
 
 
+def test_a_property_that_brokers_drop_is_refused() -> None:
+    with pytest.raises(UsageError, match="property 'p' is empty"):
+        OutgoingMessage("T", b"x", properties={"p": ""})
+
+
 def test_long_bodies_are_compressed_where_it_helps() -> None:
     assert pack_body(b"a" * 4096, over=4096) == (b"a" * 4096, 0)
     packed, flag = pack_body(b"a" * 4097, over=4096)

@@ -6,6 +6,7 @@ What belongs here: sending with one request at a time, and trying again. What do
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,10 @@ from rmqkit.client.send import Target, oneway_to, send_to
 from rmqkit.client.targets import TopicTargets
 from rmqkit.errors import NotFoundError, RemoteError, TransportError, WireError
 from rmqkit.transport.pool import Sender
+from rmqkit.wire.codes import ResponseCode
+
+_SHEDS = re.compile(r"\[(REJECTREQUEST|OVERLOAD|TIMEOUT_CLEAN_QUEUE|PCBUSY_CLEAN_QUEUE)\]")
+"""What a leader says that is merely busy; [PC_SYNCHRONIZED] may also mean that it leads no more."""
 
 
 class Planner:
@@ -47,10 +52,12 @@ class Planner:
                 facts.check_delay_level(message.delay_level)
         return target, why
 
-    def failed(self, topic: str, address: str) -> None:
-        """Something behind the route failed: ask anew at the next use."""
+    def learn(self, topic: str, outcome: SendOutcome) -> None:
+        """After a failure ask anew at the next use; but not of a leader that only sheds load."""
+        if isinstance(outcome, Receipt) or (outcome.code == ResponseCode.SYSTEM_BUSY and _SHEDS.match(outcome.remark)):
+            return
         self.routes.forget(topic)
-        self.capabilities.forget(address)
+        self.capabilities.forget(outcome.address)
 
 
 class Producer:
@@ -130,8 +137,7 @@ class Producer:
             outcome = nowhere(message, why)
         else:
             outcome = send_to(self._pool, target, message, timeout_s=self._timeout_s, compress_over=self._compress_over)
-        if not isinstance(outcome, Receipt):
-            self._planner.failed(message.topic, outcome.address)
+        self._planner.learn(message.topic, outcome)
         return outcome
 
     def send_oneway(self, message: OutgoingMessage, *, queue_id: int | None = None) -> SendOutcome:
@@ -149,7 +155,7 @@ class Producer:
                 self._pool, target, message, timeout_s=self._timeout_s, compress_over=self._compress_over
             )
         if isinstance(outcome, Refused):
-            self._planner.failed(message.topic, outcome.address)
+            self._planner.learn(message.topic, outcome)
         return outcome
 
     def send_batch(
@@ -176,7 +182,7 @@ class Producer:
             rounds.append(outcomes)
             if all(isinstance(outcome, Receipt) for outcome in outcomes):
                 break
-            self._planner.failed(topic, outcomes[0].address)
+            self._planner.learn(topic, outcomes[0])
         latency_ms = (time.perf_counter() - started) * 1000
         return tuple(joined(each, latency_ms=latency_ms) for each in zip(*rounds, strict=True))
 

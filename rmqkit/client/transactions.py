@@ -164,13 +164,13 @@ class TransactionProducer:
             )
         target, why = self._planner.choose(message, queue_id)
         if target is None:
-            self._planner.failed(message.topic, "")
             refused = nowhere(message, why)
+            self._planner.learn(message.topic, refused)
             return TransactionOutcome(half=refused, decision=None, outcome=refused)
         self._keep(target.address, message.topic)
         half = self._send_half(target, message)
         if not isinstance(half, Receipt):
-            self._planner.failed(message.topic, target.address)
+            self._planner.learn(message.topic, half)
             return TransactionOutcome(half=half, decision=None, outcome=half)
         decision = local(message)
         if not isinstance(decision, Decision):
@@ -216,9 +216,10 @@ class TransactionProducer:
         )
         attempts = (*half.attempts, attempt)
         if attempt.verdict is not Verdict.STORED:
-            self._planner.failed(topic, target.address)
             reason = f"{decision.name.lower()} not confirmed, so the broker asks back: {attempt.reason}"
-            return replace(_left_open(half, reason), attempts=attempts, code=attempt.code, remark=attempt.remark)
+            left = replace(_left_open(half, reason), attempts=attempts, code=attempt.code, remark=attempt.remark)
+            self._planner.learn(topic, left)
+            return left
         if decision is Decision.COMMIT:
             return replace(half, queue_offset=-1, attempts=attempts, latency_ms=half.latency_ms + attempt.latency_ms)
         return Refused(

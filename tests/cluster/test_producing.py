@@ -7,6 +7,8 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Self
 
 import pytest
 
@@ -237,52 +239,80 @@ def test_pipelined_messages_each_get_one_outcome_and_their_place(healthy_cluster
     assert_told_where(acknowledged, held)
 
 
+class Traffic:
+    """Sends until told otherwise, or for 90 s, from a thread of its own; keeps every message's outcomes."""
+
+    def __init__(self, cluster: Cluster, topic: str) -> None:
+        self.done: list[tuple[OutgoingMessage, SendOutcome]] = []
+        self.submitted = 0
+        self._cluster = cluster
+        self._topic = topic
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=100)
+        assert not self._thread.is_alive()
+
+    def of(self, kind: type) -> list[SendOutcome]:
+        return [outcome for _, outcome in tuple(self.done) if isinstance(outcome, kind)]
+
+    def wait_acknowledged(self, count: int) -> None:
+        wanted = len(self.of(Receipt)) + count
+        wait_until(
+            lambda: len(self.of(Receipt)) >= wanted or Pending(f"{len(self.of(Receipt))}, last {self.done[-1:]}"),
+            label=f"{type(self).__name__} has {wanted} acknowledged",
+            timeout_s=60,
+        )
+
+    def _send(self) -> None:
+        end = time.monotonic() + 90
+        with PipelinedProducer(self._cluster.pool, self._cluster.nameservers, window=64, timeout_s=2.0) as pipeline:
+            while time.monotonic() < end and not self._stopping.is_set():
+                if self.done and isinstance(self.done[-1][1], Refused):
+                    self._stopping.wait(0.005)  # paces the sender during the outage: refusals cost nothing
+                self.submitted += 1
+                pipeline.submit(OutgoingMessage(self._topic, b"x" * 100), on_done=lambda m, o: self.done.append((m, o)))
+
+
+class Batches(Traffic):
+    """The same with batches of ten, one request at a time."""
+
+    def _send(self) -> None:
+        end = time.monotonic() + 90
+        producer = Producer(self._cluster.pool, self._cluster.nameservers, timeout_s=2.0)
+        while time.monotonic() < end and not self._stopping.is_set():
+            batch = [OutgoingMessage(self._topic, b"y" * 100) for _ in range(10)]
+            self.submitted += len(batch)
+            self.done += zip(batch, producer.send_batch(batch), strict=True)
+            self._stopping.wait(0.02)
+
+
 @pytest.mark.failover
-def test_pipelined_messages_that_were_acknowledged_survive_a_leader_killed_in_the_middle(
+def test_what_was_acknowledged_survives_a_leader_killed_amid_pipelined_sends_and_batches(
     healthy_cluster: Cluster, topic: str
 ) -> None:
-    done: list[tuple[OutgoingMessage, SendOutcome]] = []
-    submitted = 0
-    switched = threading.Event()
-
-    def acknowledged() -> int:
-        return sum(isinstance(outcome, Receipt) for _, outcome in tuple(done))
-
-    def send_until_switched() -> None:
-        nonlocal submitted
-        end = time.monotonic() + 90
-        after = 0
-        with PipelinedProducer(healthy_cluster.pool, healthy_cluster.nameservers, window=64, timeout_s=2.0) as pipeline:
-            while time.monotonic() < end and after < 300:
-                refused = sum(isinstance(outcome, Refused) for _, outcome in done[-8:])
-                if refused == 8:
-                    time.sleep(0.02)  # paces the sender during the outage: refusals cost nothing
-                pipeline.submit(OutgoingMessage(topic, b"x" * 100), on_done=lambda m, o: done.append((m, o)))
-                submitted += 1
-                after += switched.is_set()
-
-    sender = threading.Thread(target=send_until_switched)
-    sender.start()
-    try:
-        wait_until(lambda: acknowledged() >= 500 or Pending(f"{acknowledged()}"), label="500 are in", timeout_s=30)
+    kinds = [Traffic, Batches] if broker_can_batch(healthy_cluster) else [Traffic]
+    with ExitStack() as block:
+        traffics = [block.enter_context(kind(healthy_cluster, topic)) for kind in kinds]
+        for traffic in traffics:
+            traffic.wait_acknowledged(300)
         with kill_leader(healthy_cluster):
-            switched.set()
-            sender.join(timeout=100)
-    finally:
-        switched.set()
-        sender.join(timeout=100)
-    assert not sender.is_alive()
-    assert len(done) == submitted == len({message.message_id for message, _ in done}), "exactly one outcome for each"
-    kinds = {kind: sum(isinstance(outcome, kind) for _, outcome in done) for kind in (Receipt, Refused, OutcomeUnknown)}
-    assert isinstance(done[-1][1], Receipt), (kinds, done[-1])
-    assert kinds[OutcomeUnknown] > 0, "nothing was under way when the leader died: was it killed?"
+            for traffic in traffics:
+                traffic.wait_acknowledged(300)
     held = held_by_every_replica(healthy_cluster, topic)
-    lost = [m.message_id for m, o in done if isinstance(o, Receipt) and m.message_id not in held]
-    assert lost == []
-    assert [m.message_id for m, o in done if isinstance(o, Refused) and m.message_id in held] == [], (
-        "refused, but there"
-    )
-    assert_told_where([o for _, o in done if isinstance(o, Receipt)], held)
+    for traffic in traffics:
+        ids = [message.message_id for message, _ in traffic.done]
+        assert len(ids) == traffic.submitted == len(set(ids)), "exactly one outcome for each"
+        assert_told_where(traffic.of(Receipt), held)  # each of them is there, where it was told to be
+        there = [outcome for outcome in traffic.of(Refused) if outcome.message_id in held]
+        assert there == [], "called refused, but stored"
+    assert traffics[0].of(OutcomeUnknown), "nothing was under way when the leader died: was it killed?"
 
 
 # -- transactions: on a cluster whose brokers ask back every two seconds

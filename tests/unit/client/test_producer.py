@@ -166,3 +166,22 @@ def test_long_bodies_are_compressed_unless_that_is_turned_off(pool: ScriptedPool
 def test_a_group_name_that_brokers_refuse_is_named(pool: ScriptedPool, group: str) -> None:
     with pytest.raises(UsageError, match="not a group name"):
         Producer(pool, [NAMESERVER], group=group)
+
+
+@pytest.mark.parametrize(
+    ("code", "remark", "asked"),
+    [
+        (2, "[TIMEOUT_CLEAN_QUEUE]broker busy, period in queue: 210ms", 1),
+        (2, "[REJECTREQUEST]system busy, start flow control for a while", 1),
+        (2, "[PC_SYNCHRONIZED]broker busy, start flow control for a while", 2),
+        (14, "service not available now", 2),
+    ],
+)
+def test_a_leader_that_only_sheds_load_is_no_reason_to_ask_for_the_route(
+    pool: ScriptedPool, producer: Producer, code: int, remark: str, asked: int
+) -> None:
+    pool.on(NAMESERVER, ROUTE, route(f'0:"{OLD}"'))
+    pool.on(OLD, SEND, say(code=code, remark=remark))
+    for _ in range(2):
+        producer.send("T", b"x")
+    assert len(pool.codes(NAMESERVER)) == asked

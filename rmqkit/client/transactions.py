@@ -25,12 +25,7 @@ from typing import Self
 
 from rmqkit.client.calls import number
 from rmqkit.client.heartbeat import HEARTBEAT_EVERY_S, heartbeat, new_client_id, unregister
-from rmqkit.client.message import (
-    COMPRESS_OVER_BYTES,
-    PRODUCER_GROUP,
-    TRANSACTION_PREPARED,
-    OutgoingMessage,
-)
+from rmqkit.client.message import PRODUCER_GROUP, TRANSACTION_PREPARED, OutgoingMessage
 from rmqkit.client.outcomes import Asked, Attempt, OutcomeUnknown, Receipt, Refused, SendOutcome, Verdict, classify
 from rmqkit.client.producer import Planner, nowhere
 from rmqkit.client.send import Target, answered, failed, request_for
@@ -97,9 +92,14 @@ class TransactionProducer:
         topics: Sequence[str] = (),
         timeout_s: float = 3.0,
         heartbeat_every_s: float = HEARTBEAT_EVERY_S,
-        compress_over: int | None = COMPRESS_OVER_BYTES,
+        compress_over: int | None = None,
     ) -> None:
-        """``topics`` are those whose brokers may ask back before anything was sent: after a restart of the producer."""
+        """``topics`` are those whose brokers may ask back before anything was sent: after a restart of the producer.
+
+        Bodies are not compressed unless ``compress_over`` says so: a 4.5 broker that asks back about a compressed one
+        stores it anew, decompressed and still marked as compressed, and nobody can read it once it is committed
+        (TransactionalMessageBridge.decodeMsgList calls MessageDecoder.decode with decompression; not so in 4.9.8).
+        """
         self.group = group
         self.client_id = new_client_id()
         self._check = check

@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Self
@@ -59,7 +60,8 @@ def held_by_every_replica(cluster: Cluster, topic: str) -> Mapping[str, StoredMe
     for name, address in addresses.items():
         messages = list(read_topic_from(cluster.pool, address, topic))
         by_replica[name] = {message.unique_key: message for message in messages}
-        assert len(by_replica[name]) == len(messages), f"{name} holds a message twice"
+        twice = [each for each, count in Counter(message.unique_key for message in messages).items() if count > 1]
+        assert [by_replica[name][each].properties for each in twice] == [], f"{name} holds messages twice"
         assert all(message.body_is_intact for message in messages)
     first, *others = by_replica.values()
     assert all(other == first for other in others), "the replicas differ"
@@ -156,17 +158,18 @@ def test_messages_of_one_sharding_key_keep_their_order_in_one_queue(
 
 
 def test_a_delayed_message_comes_after_its_delay_and_an_unknown_level_is_refused_beforehand(
-    healthy_cluster: Cluster, topic: str, producer: Producer
+    healthy_cluster: Cluster, rmq_topic: str, producer: Producer
 ) -> None:
-    receipt = receipts([producer.send(topic, b"later", delay_level=1, keys=["d"])])[0]
+    # Not the topic of the other tests: a 4.5 broker that becomes leader delivers delayed messages again (#1934).
+    receipt = receipts([producer.send(rmq_topic, b"later", delay_level=1, keys=["d"])])[0]
     leader = healthy_cluster.leader().address
     assert leader is not None
 
-    message = wait_for_message(healthy_cluster, leader, topic, receipt.message_id)
+    message = wait_for_message(healthy_cluster, leader, rmq_topic, receipt.message_id)
     assert message.body == b"later"
     assert message.store_ms - message.born_ms >= 900, "1 s is level 1"
     with pytest.raises(UsageError, match="delay level 19 of 18"):
-        producer.send(topic, b"never", delay_level=19)
+        producer.send(rmq_topic, b"never", delay_level=19)
 
 
 def test_a_batch_is_numbered_in_a_row_or_refused_by_name_of_the_version(

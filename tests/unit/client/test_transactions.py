@@ -68,6 +68,13 @@ def test_a_half_message_is_marked_and_its_end_names_its_place(broker: LoopbackBr
     assert (result.outcome.queue_offset, len(result.outcome.attempts)) == (-1, 2)
 
 
+def test_transactional_bodies_are_not_compressed_by_themselves(broker: LoopbackBroker) -> None:
+    with open_producer(broker) as producer:
+        producer.send(OutgoingMessage("T", b"a" * 9000), lambda _message: Decision.COMMIT)
+    half = taken(broker, SEND)[0]
+    assert (half.ext["f"], len(half.body)) == ("4", 9000)
+
+
 def test_the_broker_knows_the_group_before_it_gets_a_half_message(broker: LoopbackBroker) -> None:
     with open_producer(broker) as producer:
         producer.send(OutgoingMessage("T", b"x"), lambda _message: Decision.COMMIT)

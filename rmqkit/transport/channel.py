@@ -5,7 +5,8 @@ connecting again (``pool``), what a request means (``rmqkit.client``).
 
 There is no thread. Of the callers that wait for an answer, one reads the socket and hands out what it
 finds; when it has its own answer, the next one takes over. So a channel with nobody waiting costs nothing,
-and a long poll does not hold up the others.
+and a long poll does not hold up the others. The peer's own requests (a broker's check of a transaction, for one) are
+taken by whoever reads: :meth:`Channel.listen` reads while nobody waits for an answer.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import itertools
 import select
 import socket
 import threading
+from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -26,8 +28,9 @@ from rmqkit.errors import (
     WireError,
 )
 from rmqkit.transport.dial import dial, reason
+from rmqkit.transport.incoming import Incoming, OnRequest
 from rmqkit.waiting import Deadline
-from rmqkit.wire.codes import ResponseCode, request_name
+from rmqkit.wire.codes import request_name
 from rmqkit.wire.frames import FLAG_ONEWAY, Command, FrameDecoder, encode
 
 DEFAULT_CONNECT_TIMEOUT_S = 3.0
@@ -35,6 +38,8 @@ DEFAULT_CONNECT_TIMEOUT_S = 3.0
 _READ_BYTES = 262_144
 _OPAQUE_LIMIT = 0x7FFF_FFFF
 _LONGEST_POLL_S = 3600.0
+_LISTEN_SLICE_S = 0.5
+_OWN_ANSWER_TIMEOUT_S = 3.0
 
 
 class Channel:
@@ -44,7 +49,7 @@ class Channel:
     time-out leaves it usable, and the late answer is dropped when it comes.
     """
 
-    def __init__(self, stream: socket.socket, *, address: str) -> None:
+    def __init__(self, stream: socket.socket, *, address: str, on_request: OnRequest | None = None) -> None:
         """Take over a connected socket; :meth:`open` is the usual way."""
         stream.settimeout(0.0)
         self.address = address
@@ -55,6 +60,8 @@ class Channel:
         self._write_lock = threading.Lock()
         self._waiting: set[int] = set()
         self._answers: dict[int, Command] = {}
+        self._incoming = Incoming(address, on_request)
+        self._outbox: deque[bytes] = deque()  # our answers; written by whoever has the write lock
         self._reading = False
         self._users = 0
         self._retired = False
@@ -62,11 +69,17 @@ class Channel:
         self._closed = False
 
     @classmethod
-    def open(cls, address: str, *, connect_timeout_s: float = DEFAULT_CONNECT_TIMEOUT_S) -> Self:
+    def open(
+        cls,
+        address: str,
+        *,
+        connect_timeout_s: float = DEFAULT_CONNECT_TIMEOUT_S,
+        on_request: OnRequest | None = None,
+    ) -> Self:
         """Connect to ``host:port``. Raises :class:`ConnectFailedError`, with the reason, within the time
-        given.
+        given. ``on_request`` as in :class:`~rmqkit.transport.pool.ChannelPool`.
         """
-        return cls(dial(address, timeout_s=connect_timeout_s), address=address)
+        return cls(dial(address, timeout_s=connect_timeout_s), address=address, on_request=on_request)
 
     def __enter__(self) -> Self:
         return self
@@ -124,6 +137,33 @@ class Channel:
         self._enter()
         try:
             self._write(frame, command, deadline, timeout_s)
+        finally:
+            self._leave()
+
+    def listen(self, *, timeout_s: float) -> None:
+        """Read for ``timeout_s`` seconds, so that the peer's own requests are taken while nobody waits for an answer.
+
+        Raises as a request would when the connection is lost; returns early when the channel is retired.
+        """
+        deadline = Deadline.after(timeout_s)
+        self._enter()
+        try:
+            while not deadline.passed and not self._retired:
+                with self._state:
+                    if self._failure is not None:
+                        raise self._failure.error(request_sent=True)
+                    if self._reading:
+                        self._state.wait(min(deadline.left_s, _LISTEN_SLICE_S))
+                        continue
+                    self._reading = True
+                try:
+                    if self._poll(select.POLLIN, Deadline.after(min(deadline.left_s, _LISTEN_SLICE_S))):
+                        self._read_some()
+                finally:
+                    self._stop_reading()
+                self._serve_peer()
+            if self._failure is not None:
+                raise self._failure.error(request_sent=True)
         finally:
             self._leave()
 
@@ -203,6 +243,7 @@ class Channel:
                     raise self._timed_out(command, timeout_s, sent=sent, why="the peer takes no bytes")
         finally:
             self._write_lock.release()
+            self._serve_peer()
 
     def _looks_stale(self) -> bool:
         """Whether the peer closed the connection while it lay idle; reads what came in the meantime."""
@@ -241,6 +282,7 @@ class Channel:
                 while opaque not in self._answers and self._failure is None and not deadline.passed:
                     if self._poll(select.POLLIN, deadline):
                         self._read_some()
+                        self._serve_peer()
             finally:
                 self._stop_reading()
 
@@ -279,25 +321,33 @@ class Channel:
                     self._answers[command.opaque] = command
                     self._state.notify_all()
             return  # an answer that nobody waits for is dropped quietly
-        if not command.is_oneway:
-            self._refuse(command)
+        self._incoming.add(command)
 
-    def _refuse(self, command: Command) -> None:
-        """Tell a peer that asks *us* something that it is not supported; never wait for it."""
-        answer = Command.answer(
-            command, code=ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark="rmqkit answers no requests"
-        )
-        if self._write_lock.acquire(blocking=False):
+    # -- the peer's own requests
+
+    def _serve_peer(self) -> None:
+        """Handle the requests that were read, and write our answers; never with the write lock held."""
+        self._outbox.extend(self._incoming.answers())
+        while self._outbox and self._failure is None and self._write_lock.acquire(blocking=False):
+            # Where another thread holds the lock it comes by here itself, right after it has let go.
             try:
-                frame = encode(answer)
-                if self._socket.send(frame) != len(frame):
-                    self._fail("an answer to the peer's own request did not fit into the connection")
+                while self._outbox:
+                    self._write_answer(self._outbox.popleft())
+            finally:
+                self._write_lock.release()
+
+    def _write_answer(self, frame: bytes) -> None:
+        view, deadline = memoryview(frame), Deadline.after(_OWN_ANSWER_TIMEOUT_S)
+        while view and self._failure is None:
+            try:
+                view = view[self._socket.send(view) :]
+                continue
             except BlockingIOError:
                 pass
             except OSError as error:
                 self._fail(f"the connection broke ({reason(error)})")
-            finally:
-                self._write_lock.release()
+            if not self._poll(select.POLLOUT, deadline) and deadline.passed:
+                self._fail("the peer does not take the answer to its own request")
 
     # -- helpers
 

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from rmqkit.errors import ConnectionLostError, RequestTimeoutError, UsageError, WireError
 from rmqkit.transport.channel import Channel, Ticket
+from rmqkit.transport.incoming import OnRequest
 from rmqkit.waiting import Deadline
 from rmqkit.wire.frames import Command
 
@@ -49,10 +50,19 @@ class Pipeline(Requester, Protocol):
 
 
 class ChannelPool:
-    """Channels by address, safe for use by several threads; closing it ends all of them."""
+    """Channels by address, safe for use by several threads; closing it ends all of them.
 
-    def __init__(self, *, connect_timeout_s: float = 3.0) -> None:
+    ``on_request(address, command)`` is called for each request that a peer makes of *us* (brokers do, after a
+    heartbeat: CHECK_TRANSACTION_STATE, NOTIFY_CONSUMER_IDS_CHANGED and others), by whichever thread reads. What it
+    returns is sent as the answer, under the request's number; None is answered with "not supported"; a one-way request
+    is never answered. It must be quick and must not wait for an answer over the same pool: the thread that it runs in
+    is the one that would read it (``oneway`` is fine). An error that it raises is answered to the peer and given to
+    ``threading.excepthook``.
+    """
+
+    def __init__(self, *, connect_timeout_s: float = 3.0, on_request: OnRequest | None = None) -> None:
         self._connect_timeout_s = connect_timeout_s
+        self._on_request = on_request
         self._lock = threading.Lock()
         self._channels: dict[str, Channel] = {}
         self._opening: dict[str, threading.Lock] = {}
@@ -98,6 +108,21 @@ class ChannelPool:
                 raise
             self._channel(address, deadline)[0].oneway(command, timeout_s=deadline.left_s)
 
+    def listen(self, address: str, *, timeout_s: float) -> None:
+        """Read the connection to ``address`` for up to ``timeout_s`` seconds, so that the peer's requests are taken
+        even while nobody waits for an answer.
+
+        Connects where there is no connection. Returns at the end of the time, or earlier when the connection was
+        replaced: call it in a loop. Raises what a request would when the connection is lost.
+        """
+        deadline = Deadline.after(timeout_s)
+        channel, _ = self._channel(address, deadline)
+        try:
+            channel.listen(timeout_s=deadline.left_s)
+        except BREAKING:
+            self._drop(address, channel)
+            raise
+
     def forget(self, address: str) -> None:
         """Drop the channel to ``address``, if there is one; requests in flight on it end first."""
         with self._lock:
@@ -137,7 +162,11 @@ class ChannelPool:
             channel = self._existing(address)
             if channel is not None:
                 return channel, False
-            channel = Channel.open(address, connect_timeout_s=min(self._connect_timeout_s, deadline.left_s))
+            channel = Channel.open(
+                address,
+                connect_timeout_s=min(self._connect_timeout_s, deadline.left_s),
+                on_request=self._on_request,
+            )
             with self._lock:
                 if not self._closed:
                     self._channels[address] = channel

@@ -28,6 +28,11 @@ class Incoming:
         self._on_request = on_request
         self._waiting: deque[Command] = deque()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a request to be handled."""
+        return bool(self._waiting)
+
     def add(self, command: Command) -> None:
         """Keep a request until somebody handles it."""
         self._waiting.append(command)

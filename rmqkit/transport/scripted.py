@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rmqkit.errors import ConnectFailedError
 from rmqkit.transport.incoming import Incoming, OnRequest
-from rmqkit.wire.frames import FLAG_ONEWAY, Command, decode
+from rmqkit.wire.frames import Command, Request, decode
 
 Handler = Callable[[Command], Command]
 """Takes the request, gives the answer (``Command.answer(request, …)``) or raises what a transport would
@@ -46,9 +46,11 @@ class ScriptedPool:
         """Answer ``code`` at ``address`` with ``handlers`` in turn."""
         self._handlers[address, int(code)] = list(handlers)
 
-    def request(self, address: str, command: Command, *, timeout_s: float) -> Command:
+    def request(self, address: str, command: Request, *, timeout_s: float) -> Command:
         """Record the request and let its handler answer."""
         del timeout_s
+        if not isinstance(command, Command):
+            command = decode(command.frame(0))
         self.asked.append(Asked(address, command))
         handlers = self._handlers.get((address, command.code))
         if not handlers:
@@ -60,14 +62,13 @@ class ScriptedPool:
         handler = handlers.pop(0) if len(handlers) > 1 else handlers[0]
         return handler(command)
 
-    def begin(self, address: str, command: Command, *, timeout_s: float) -> ScriptedAnswer:
+    def begin(self, address: str, command: Request, *, timeout_s: float) -> ScriptedAnswer:
         """The same, answered when it is asked for."""
         return ScriptedAnswer(self, address, command, timeout_s)
 
-    def oneway(self, address: str, command: Command, *, timeout_s: float) -> None:
+    def oneway(self, address: str, command: Request, *, timeout_s: float) -> None:
         """Record the request; its handler may raise, and what it answers is dropped."""
-        marked = replace(command, flag=command.flag | FLAG_ONEWAY)
-        self.request(address, marked, timeout_s=timeout_s)
+        self.request(address, decode(command.frame(0, oneway=True)), timeout_s=timeout_s)
 
     def peer_asks(self, address: str, command: Command) -> None:
         """The peer at ``address`` makes a request of us: ``on_request`` gets it at the next :meth:`listen` there."""
@@ -93,7 +94,7 @@ class ScriptedAnswer:
 
     pool: ScriptedPool
     address: str
-    command: Command
+    command: Request
     timeout_s: float
 
     def answer(self) -> Command:

@@ -151,7 +151,7 @@ def test_an_answer_is_not_lost_behind_a_request_that_is_being_written(start_peer
     asker = Asker(Command(39, opaque=3))
     with Channel.open(start_peer(asker).address, on_request=agree) as channel:
         channel.oneway(Command.request(34), timeout_s=2)
-        with channel._write_lock:
+        with channel._writer:
             channel.listen(timeout_s=0.3)
             assert asker.answers == []
         channel.oneway(Command.request(1), timeout_s=2)

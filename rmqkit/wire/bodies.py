@@ -1,7 +1,7 @@
 """Bodies of administrative answers, parsed into frozen values.
 
 What belongs here: one value and one ``parse_…`` function per body, over bytes. What does not: who asked whom
-(``rmqkit.client``), joins of several answers (``rmqkit.client.views``).
+(``rmqkit.client``), joins of several answers (``rmqkit.cluster.status``).
 """
 
 from __future__ import annotations

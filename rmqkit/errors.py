@@ -42,6 +42,10 @@ class NotFoundError(UsageError):
     """A group, peer, topic or NameServer of that name does not exist; the text lists those that do."""
 
 
+class OtherSubscriptionError(UsageError):
+    """A consumer group has online members that subscribe otherwise; ``details`` are the differences."""
+
+
 class ReadOnlyClusterError(UsageError):
     """An act on a cluster that the kit did not start and has no access to the engine of."""
 

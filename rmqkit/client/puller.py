@@ -22,7 +22,8 @@ from rmqkit.client.heldqueue import HeldQueue
 from rmqkit.client.messagequeue import MessageQueue
 from rmqkit.client.pull import PullStatus, pull_command
 from rmqkit.errors import RemoteError, RequestTimeoutError, RmqkitError
-from rmqkit.transport.pool import ChannelPool, Pending
+from rmqkit.transport.pool import ChannelPool
+from rmqkit.transport.ticket import Ticket
 from rmqkit.wire.codes import RequestCode, ResponseCode
 from rmqkit.wire.frames import Command
 
@@ -37,6 +38,8 @@ _BACK_AFTER_S = 10.0
 _LISTEN_S = 1.0
 _SEND_S = 3.0
 
+_ONCE = threading.Lock()
+
 
 @dataclass(slots=True, eq=False)
 class _Pull:
@@ -44,9 +47,24 @@ class _Pull:
 
     address: str
     began: float
-    ticket: Pending | None = None
+    on_answer: Callable[[_Pull, Command | RmqkitError], None]
+    ticket: Ticket | None = None
+    over: bool = False
+
+    def append(self, ticket: Ticket) -> None:
+        """Its answer came, or its connection was lost: once, though a lost connection may tell it twice."""
+        with _ONCE:
+            if self.over:
+                return
+            self.over = True
+        try:
+            answer: Command | RmqkitError = ticket.answer()
+        except RmqkitError as error:
+            answer = error
+        self.on_answer(self, answer)
 
     def abandon(self) -> None:
+        self.over = True
         if self.ticket is not None:
             self.ticket.abandon()
 
@@ -134,11 +152,12 @@ class Puller:
             if dict(masters) == self._masters or self._state.over:
                 return False
             self._masters = dict(masters)
+            elsewhere: list[_Pull] = []
             for held in self._state.held.values():
                 address = self._masters.get(held.queue.broker_name)
                 pull = held.pull
                 if isinstance(pull, _Pull) and pull.address != address:
-                    pull.abandon()
+                    elsewhere.append(pull)
                     held.pull = None
                 held.committed = None  # the new master may have an older offset: commit again
             for address in set(self._links) - set(masters.values()):
@@ -147,6 +166,8 @@ class Puller:
             for address in set(masters.values()) - set(self._links):
                 name = f"rmqkit-{self._group}-link-{address}"
                 self._links[address] = _Link(self._pool, address, name=name, on_lost=self._lost)
+        for pull in elsewhere:
+            pull.abandon()
         return True
 
     def end_links(self) -> tuple[threading.Thread, ...]:
@@ -178,7 +199,7 @@ class Puller:
             link = self._links.get(address) if address is not None else None
             if address is None or link is None or not link.up or not self._may_pull(held, now):
                 return
-            pull = held.pull = _Pull(address, now)
+            pull = held.pull = _Pull(address, now, lambda pull, answer: self._answered(held, pull, answer))
             offset = held.pull_offset
         queue = held.queue
         command = pull_command(
@@ -190,9 +211,7 @@ class Puller:
             subscription=self._subscriptions[queue.topic],
         )
         try:
-            pull.ticket = self._pool.begin(
-                address, command, timeout_s=_SEND_S, on_answer=lambda answer: self._answered(held, pull, answer)
-            )
+            (pull.ticket,) = self._pool.begin_all(address, [command], timeout_s=_SEND_S, done=pull)
         except RmqkitError as error:
             self._failed(held, pull, error)
 
@@ -225,10 +244,10 @@ class Puller:
             and self._state.buffered_bytes < self._buffer_bytes
         )
 
-    def _answered(self, held: HeldQueue, pull: _Pull, answer: Command | Exception) -> None:
+    def _answered(self, held: HeldQueue, pull: _Pull, answer: Command | RmqkitError) -> None:
         """Runs in the thread that reads the connection."""
         try:
-            if isinstance(answer, Exception):
+            if isinstance(answer, RmqkitError):
                 raise answer
             if answer.code not in tuple(PullStatus):
                 raise refusal(pull.address, RequestCode.PULL_MESSAGE, answer)

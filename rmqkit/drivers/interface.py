@@ -154,7 +154,8 @@ class DriverProducer(Protocol):
 
     def send(self, message: OutgoingMessage, *, timeout_s: float | None = None) -> SendOutcome:
         """Send once, as this client does it, its own retries included; answers within ``timeout_s`` (None: what suits
-        the client) and a second. A Receipt of a client that does not tell the queue has queue_id and queue_offset -1.
+        the client) and a few seconds. A Receipt of a client that does not tell the queue has queue_id and queue_offset
+        -1.
         """
         ...
 

@@ -112,13 +112,10 @@ class BuiltInConsumer:
         self._pool.close()
 
     def poll(self, timeout_s: float) -> tuple[Received, ...]:
-        """What there is, waiting up to ``timeout_s``. While there is no leader this waits too, then is empty."""
+        """What there is, waiting up to ``timeout_s``. While there is no leader this waits too, and raises the last
+        failure when the time is over."""
         self._commit()
-        try:
-            messages = self._consumer.poll(timeout_s)
-        except CLUSTER_TROUBLE:
-            return ()
-        received = tuple(received_of(message) for message in messages)
+        received = tuple(received_of(message) for message in self._consumer.poll(timeout_s))
         self._open.update(each.token for each in received)
         return received
 
@@ -156,5 +153,5 @@ def received_of(message: StoredMessage) -> Received:
         reconsume_times=message.reconsume_times,
         born_ms=message.born_ms,
         store_ms=message.store_ms,
-        token=f"{message.msg_id}",
+        token=message.msg_id,
     )

@@ -4,7 +4,7 @@ What belongs here: the interface. What does not: a client (``builtin``, ``native
 (``registry``).
 
 For who writes a driver: trouble of the cluster or of the client process is an *outcome* of a send, and an empty poll
-or a :class:`~rmqkit.errors.DriverError` of a consumer; a mistake of the caller is a
+or an :class:`~rmqkit.errors.RmqkitError` of a consumer, after which one may poll again; a mistake of the caller is a
 :class:`~rmqkit.errors.UsageError`; a client that is not on this machine is a
 :class:`~rmqkit.errors.DriverMissingError` when the driver is made. Making one starts the client: an object that exists
 is usable. ``close`` is bounded in time, may be called twice, and leaves no process, container, thread or file behind.
@@ -199,7 +199,8 @@ class DriverConsumer(Protocol):
 
     def poll(self, timeout_s: float) -> tuple[Received, ...]:
         """What has come, waiting up to ``timeout_s`` for the first; empty when nothing came. What was handed out
-        counts as consumed once it is given to :meth:`ack`; a client may hand out nothing more until then."""
+        counts as consumed once it is given to :meth:`ack`; a client may hand out nothing more until then. Trouble that
+        lasts for the whole time is an empty poll, or an RmqkitError where the client says what it is."""
         ...
 
     def ack(self, messages: Sequence[Received]) -> None:

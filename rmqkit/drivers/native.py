@@ -66,12 +66,13 @@ class _Client:
 
     name = NATIVE
 
-    def __init__(self, job: Mapping[str, Any], *, python: str, start_timeout_s: float) -> None:
+    def __init__(self, job: Mapping[str, Any], *, python: str, start_timeout_s: float, close_timeout_s: float) -> None:
         if not _GROUP.fullmatch(str(job["group"])):
             raise UsageError(f"not a group name: {job['group']!r}", hint="1 to 255 of a-z A-Z 0-9 _ - % |")
         self._job = dict(job)
         self._python = python
         self._start_timeout_s = start_timeout_s
+        self._close_timeout_s = close_timeout_s
         self._starting = threading.Lock()
         self._closed = False
         self.processes_started = 0
@@ -97,10 +98,10 @@ class _Client:
         return self._process.pid
 
     def close(self) -> None:
-        """Shut the client down; its process is killed when that takes more than some seconds."""
+        """Shut the client down; its process is killed when that takes more than ``close_timeout_s``."""
         with self._starting:
             self._closed = True
-            self._process.close()
+            self._process.close(self._close_timeout_s)
 
     def _running(self) -> NativeProcess:
         """The process, a new one where it has ended. Raises DriverError where none can be started."""
@@ -141,6 +142,7 @@ class NativeProducer(_Client):
         python: str = sys.executable,
         path: Sequence[str] = (),
         start_timeout_s: float = 20.0,
+        close_timeout_s: float = 5.0,
         stuck_after_s: float = STUCK_AFTER_S,
     ) -> None:
         self.default_timeout_s = ATTEMPTS * attempt_timeout_s + 5.0
@@ -157,7 +159,7 @@ class NativeProducer(_Client):
             "compress_over_bytes": _COMPRESS_NOTHING if compress_over_bytes is None else compress_over_bytes,
             "path": list(path),
         }
-        super().__init__(job, python=python, start_timeout_s=start_timeout_s)
+        super().__init__(job, python=python, start_timeout_s=start_timeout_s, close_timeout_s=close_timeout_s)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -256,6 +258,7 @@ class NativeConsumer(_Client):
         python: str = sys.executable,
         path: Sequence[str] = (),
         start_timeout_s: float = 20.0,
+        close_timeout_s: float = 5.0,
     ) -> None:
         job = {
             "role": "consumer",
@@ -267,7 +270,7 @@ class NativeConsumer(_Client):
             "properties": list(properties),
             "path": list(path),
         }
-        super().__init__(job, python=python, start_timeout_s=start_timeout_s)
+        super().__init__(job, python=python, start_timeout_s=start_timeout_s, close_timeout_s=close_timeout_s)
 
     def poll(self, timeout_s: float) -> tuple[Received, ...]:
         """What has come, waiting up to ``timeout_s`` for the first.

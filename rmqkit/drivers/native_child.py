@@ -122,7 +122,7 @@ def load() -> Binding:
             "package", "no package named rocketmq", [f"looked in {each}" for each in sys.path if each]
         ) from error
     folder = (list(getattr(package, "__path__", [])) or [""])[0]
-    name, version = _distribution()
+    name, version = _distribution(folder)
     label = f"{name} {version} in {folder}"
     try:
         ffi = importlib.import_module("rocketmq.ffi")
@@ -143,9 +143,12 @@ def load() -> Binding:
     return Binding(client, ffi, package=name, version=version)
 
 
-def _distribution() -> tuple[str, str]:
+def _distribution(folder: str) -> tuple[str, str]:
+    """Name and version of what ``folder`` was installed by: more than one distribution may own the import name."""
     for name in importlib.metadata.packages_distributions().get("rocketmq", []):
-        return name, importlib.metadata.version(name)
+        found = importlib.metadata.distribution(name)
+        if Path(str(found.locate_file("rocketmq"))) == Path(folder):
+            return name, found.version
     return "rocketmq", "of unknown version"
 
 

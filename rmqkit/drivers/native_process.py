@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import queue
+import select
 import shutil
 import signal
 import subprocess
@@ -26,11 +27,13 @@ from pathlib import Path
 from typing import Any
 
 from rmqkit.errors import DriverError, DriverMissingError
+from rmqkit.waiting import Deadline
 
 PROGRAM = Path(__file__).with_name("native_child.py")
 
 PING_S = 2.0
-CLOSE_S = 5.0
+_END_S = 5.0  # a process that was killed is gone by then, and its threads with it
+_WRITE_S = 5.0
 _LAST_LINES = 8
 
 EXTRAS_HINT = (
@@ -55,6 +58,8 @@ class NativeProcess:
     """One running child. Made with :meth:`start`; safe for use by several threads."""
 
     def __init__(self, process: subprocess.Popen[bytes], home: Path) -> None:
+        assert process.stdin is not None
+        os.set_blocking(process.stdin.fileno(), False)
         self._process = process
         self._home = home
         self._lock = threading.Lock()
@@ -97,7 +102,7 @@ class NativeProcess:
             ) from error
         child = cls(process, home)
         try:
-            child._write(json.dumps(dict(job)).encode() + b"\n")
+            child.tell(job)
             child._check_first(timeout_s, python)
         except BaseException:
             child.kill()
@@ -181,7 +186,7 @@ class NativeProcess:
             return False
         return True
 
-    def close(self, timeout_s: float = CLOSE_S) -> None:
+    def close(self, timeout_s: float) -> None:
         """Ask it to shut its client down; kill it when it has not ended within ``timeout_s``."""
         if not self._closed and self.alive:
             # A shutdown that hangs is the native client's habit; the process ends all the same.
@@ -194,10 +199,10 @@ class NativeProcess:
         self._closed = True
         if self._process.poll() is None:
             self._process.kill()
-        self._process.wait(CLOSE_S)
+        self._process.wait(_END_S)
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(CLOSE_S)
+                thread.join(_END_S)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 try:
@@ -207,19 +212,28 @@ class NativeProcess:
         shutil.rmtree(self._home, ignore_errors=True)
 
     def _write(self, data: bytes) -> None:
+        """Write one line whole. A process that takes no input is stuck: it is killed, so that the part of a line that
+        it may have got can come to nothing."""
         stream = self._process.stdin
         assert stream is not None
+        deadline = Deadline.after(_WRITE_S)
+        waiter = select.poll()
         with self._lock:
             try:
-                stream.write(data)
-                stream.flush()
+                waiter.register(stream.fileno(), select.POLLOUT)
+                while data:
+                    with contextlib.suppress(BlockingIOError):
+                        data = data[os.write(stream.fileno(), data) :]
+                        continue
+                    if not waiter.poll(deadline.left_s * 1000) and deadline.passed:
+                        self._process.kill()
+                        raise NotWrittenError(f"process {self.pid} took no input for {_WRITE_S:g} s; it was killed")
             except (OSError, ValueError) as error:
-                raise NotWrittenError(f"the pipe to the native client is closed: {error}") from error
+                raise NotWrittenError(f"the pipe to process {self.pid} is closed: {error}") from error
 
     def _read(self) -> None:
-        stream = self._process.stdout
-        assert stream is not None
-        for line in stream:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
             try:
                 said = json.loads(line)
             except ValueError:
@@ -250,9 +264,8 @@ class NativeProcess:
             self._last_lines.append(str(said.get("trouble", said)))
 
     def _read_errors(self) -> None:
-        stream = self._process.stderr
-        assert stream is not None
-        for line in stream:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
             self._last_lines.append(line.decode(errors="replace").rstrip())
 
     @property

@@ -30,7 +30,7 @@ NATIVE = "native"
 JAVA = "java"
 DRIVERS = (BUILT_IN, NATIVE, JAVA)
 
-KIT_ID = "RMQKIT_ID"
+KIT_ID = "rmqkit-id"
 """The property in which the kit's own message id travels where the client gives UNIQ_KEY itself."""
 
 # What a driver may be able to do. A message that asks for more than its driver can do is a UsageError that names the
@@ -115,7 +115,7 @@ class Received:
 
 
 def message_id_of(properties: Mapping[str, str]) -> str:
-    """The kit's own id of a message: property RMQKIT_ID where a driver had to put it there, else UNIQ_KEY, else ""."""
+    """The kit's own id of a message: property rmqkit-id where a driver had to put it there, else UNIQ_KEY, else ""."""
     return properties.get(KIT_ID) or properties.get(UNIQUE_KEY, "")
 
 

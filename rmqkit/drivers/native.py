@@ -125,7 +125,7 @@ class NativeProducer(_Client):
     """Sends through librocketmq.
 
     The library tries up to five times within one send, ``attempt_timeout_s`` each, and gives each attempt a UNIQ_KEY of
-    its own: the kit's id travels in KEYS and in the property RMQKIT_ID. ``compress_over_bytes`` is off unless set: the
+    its own: the kit's id travels in KEYS and in the property rmqkit-id. ``compress_over_bytes`` is off unless set: the
     library compresses the message itself, so an attempt after the first sends a body that is compressed already
     (DefaultMQProducer::tryToCompressMessage). ``python`` is the interpreter that has the package, ``path`` goes before
     its own module path.
@@ -240,7 +240,7 @@ class NativeConsumer(_Client):
     """Receives through librocketmq's PushConsumer.
 
     The library holds each message until it is acknowledged, in ``threads`` threads: no more than that many queues move
-    at once. It tells a message's properties only by name: the usual ones, RMQKIT_ID, and those that ``properties``
+    at once. It tells a message's properties only by name: the usual ones, rmqkit-id, and those that ``properties``
     names. A body ends at its first NUL byte (the library hands out a C string).
     """
 

@@ -32,7 +32,7 @@ from typing import Any, NoReturn
 
 SENDERS = 32
 CONSUME_SUCCESS, RECONSUME_LATER = 0, 1
-KNOWN_PROPERTIES = ("UNIQ_KEY", "KEYS", "TAGS", "DELAY", "RETRY_TOPIC", "ORIGIN_MESSAGE_ID", "REAL_TOPIC", "RMQKIT_ID")
+KNOWN_PROPERTIES = ("UNIQ_KEY", "KEYS", "TAGS", "DELAY", "RETRY_TOPIC", "ORIGIN_MESSAGE_ID", "REAL_TOPIC", "rmqkit-id")
 
 
 class Missing(Exception):  # noqa: N818 - it is an answer, not an error

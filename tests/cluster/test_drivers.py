@@ -131,7 +131,7 @@ def under_traffic(producer: NativeProducer, topic: str, harm: Callable[[int], No
 
     def send() -> None:
         while not stop.is_set():
-            outcomes.append(producer.send(OutgoingMessage(topic, b"x"), timeout_s=5))
+            outcomes.append(producer.send(OutgoingMessage(topic, b"x"), timeout_s=2))
 
     def acknowledged(more_than: int) -> Callable[[], bool | Pending]:
         return lambda: sum(isinstance(each, Receipt) for each in list(outcomes)) > more_than or Pending(str(outcomes))

@@ -148,7 +148,7 @@ class Library:
 
     def do_GetMessageProperty(self, handle: int, name: bytes) -> bytes | None:
         number = self.messages[handle]["number"]
-        return {b"RMQKIT_ID": b"ID%d" % number, b"UNIQ_KEY": b"U%d" % number, b"colour": b"blue"}.get(name)
+        return {b"rmqkit-id": b"ID%d" % number, b"UNIQ_KEY": b"U%d" % number, b"colour": b"blue"}.get(name)
 
     def do_GetMessageQueueId(self, handle: int) -> int:
         return int(self.messages[handle]["number"])

@@ -37,7 +37,7 @@ def test_a_message_goes_out_whole_and_its_outcome_comes_back(second: Second) -> 
     assert second.calls("SetMessageKeys")[0][-1] == f"{message.message_id} k"
     assert {tuple(call[2:]) for call in second.calls("SetMessageProperty")} == {
         ("colour", "blue"),
-        ("RMQKIT_ID", message.message_id),
+        ("rmqkit-id", message.message_id),
     }
     assert len(second.calls("DestroyMessage")) == 1, "2.x never frees a message itself"
     assert second.calls("ShutdownProducer")

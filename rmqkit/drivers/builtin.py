@@ -11,13 +11,16 @@ from types import TracebackType
 from typing import Self
 
 from rmqkit.client.consumer import Consumer
+from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import SendOutcome
 from rmqkit.client.producer import Producer
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.drivers.interface import (
     BINARY_RECEIVE,
     BUILT_IN,
+    DELAY,
     LARGE_BODIES,
+    ONEWAY,
+    ORDERLY,
     OWN_MESSAGE_ID,
     RECEIPT_NAMES_QUEUE,
     TAG_FILTER,
@@ -31,7 +34,7 @@ from rmqkit.errors import NoLeaderError, NotFoundError, RemoteError, TransportEr
 from rmqkit.transport.pool import ChannelPool
 from rmqkit.wire.messages import StoredMessage
 
-PRODUCER_CAPABILITIES = frozenset({RECEIPT_NAMES_QUEUE, OWN_MESSAGE_ID, LARGE_BODIES})
+PRODUCER_CAPABILITIES = frozenset({RECEIPT_NAMES_QUEUE, OWN_MESSAGE_ID, LARGE_BODIES, ONEWAY, ORDERLY, DELAY})
 CONSUMER_CAPABILITIES = frozenset({BINARY_RECEIVE, LARGE_BODIES})
 CLUSTER_TROUBLE = (TransportError, RemoteError, NotFoundError, NoLeaderError)
 
@@ -78,9 +81,9 @@ class BuiltInProducer:
         """Send once."""
         return self.producer(timeout_s).send_message(message)
 
-    def send_oneway(self, message: OutgoingMessage, *, timeout_s: float | None = None) -> SendOutcome:  # noqa: ARG002
-        """Not possible with this client yet."""
-        raise cannot(self.capabilities, driver=self.name, what=f"a one-way send to {message.topic}")
+    def send_oneway(self, message: OutgoingMessage, *, timeout_s: float | None = None) -> SendOutcome:
+        """Write one request that asks for no answer."""
+        return self.producer(timeout_s).send_oneway(message)
 
 
 class BuiltInConsumer:

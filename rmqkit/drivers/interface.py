@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
+from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import SendOutcome
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.errors import UsageError
 from rmqkit.wire.messages import UNIQUE_KEY
 

@@ -23,8 +23,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from rmqkit.client.message import SHARDING_KEY, OutgoingMessage
 from rmqkit.client.outcomes import Attempt, OutcomeUnknown, Receipt, Refused, SendOutcome, Verdict
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.drivers.interface import (
     DELAY,
     HIDDEN_RETRIES,
@@ -39,12 +39,12 @@ from rmqkit.drivers.interface import (
     Received,
     Target,
     message_id_of,
-    require,
 )
 from rmqkit.drivers.native_outcomes import classify_failure, classify_status
 from rmqkit.drivers.native_process import NativeProcess, NotWrittenError, ProcessEndedError
 from rmqkit.errors import DriverError, UsageError
 from rmqkit.waiting import Deadline
+from rmqkit.wire.javatext import java_hash
 
 ATTEMPTS = 5
 """How often the library tries by itself within one send (DefaultMQProducer: m_retryTimes(5)); it cannot be set."""
@@ -203,20 +203,21 @@ class NativeProducer(_Client):
         return ended(verdict, reason, msg_id=answer["msg_id"])
 
     def _command(self, op: str, message: OutgoingMessage) -> dict[str, Any]:
-        sharding_key = getattr(message, "sharding_key", "")
-        if sharding_key:
-            require(self.capabilities, ORDERLY, driver=self.name, what="send by a sharding key")
-            if op == "oneway":
-                raise UsageError("the native driver sends no one-way message by a sharding key", hint="use send")
+        if message.sharding_key and op == "oneway":
+            raise UsageError("the native driver sends no one-way message by a sharding key", hint="use send")
+        properties = {**message.properties, KIT_ID: message.message_id}
+        if message.sharding_key:
+            properties[SHARDING_KEY] = message.sharding_key
         return {
             "op": op,
             "topic": message.topic,
             "body": base64.b64encode(message.body).decode(),
             "tags": message.tags,
             "keys": " ".join(dict.fromkeys((message.message_id, *message.keys))),
-            "properties": {**message.properties, KIT_ID: message.message_id},
-            "sharding_key": sharding_key,
-            "delay_level": getattr(message, "delay_level", 0),
+            "properties": properties,
+            "sharding_key": message.sharding_key,
+            "sharding_hash": abs(java_hash(message.sharding_key)),
+            "delay_level": message.delay_level,
         }
 
     def _waited_in_vain(self, process: NativeProcess, future: Future[dict[str, Any]]) -> str:

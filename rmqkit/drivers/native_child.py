@@ -25,7 +25,6 @@ import select
 import shutil
 import sys
 import threading
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -103,11 +102,12 @@ class Binding:
         if self.second:
             self.dll.DestroyMessage(_handle(message))
 
-    def send_orderly(self, producer: Any, message: Any, sharding_key: str) -> Any:
+    def send_orderly(self, producer: Any, message: Any, command: dict[str, Any]) -> Any:
+        """2.x takes the key and hashes it itself; 0.4.x asks for the queue."""
         if self.second:
-            return producer.send_orderly_with_sharding_key(message, sharding_key)
+            return producer.send_orderly_with_sharding_key(message, command["sharding_key"])
         # No retries: sendAutoRetrySelectImpl takes *another* queue for the second attempt, which is no order any more.
-        chosen = zlib.crc32(sharding_key.encode())
+        chosen = command["sharding_hash"]
         return producer.send_orderly(message, 0, retry_times=0, queue_selector=lambda size, _msg, _arg: chosen % size)
 
 
@@ -210,7 +210,7 @@ class ProducerRole:
             self._producer.send_oneway(message)
             return {"oneway": True}
         if command.get("sharding_key"):
-            result = self._binding.send_orderly(self._for_order(), message, command["sharding_key"])
+            result = self._binding.send_orderly(self._for_order(), message, command)
         else:
             result = self._producer.send_sync(message)
         return {"status": int(result.status), "msg_id": result.msg_id, "offset": result.offset}

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
+from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, SendOutcome
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.drivers import DriverProducer
 from rmqkit.drivers.interface import HIDDEN_RETRIES
 from rmqkit.history import History, Outcome, SendRecord

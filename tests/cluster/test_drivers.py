@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused, SendOutcome
 from rmqkit.client.pull import read_topic_from
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.cluster import Cluster
 from rmqkit.drivers import BUILT_IN, NATIVE, Target
 from rmqkit.drivers.interface import message_id_of
@@ -96,18 +96,13 @@ def test_native_refuses_by_itself_what_is_above_its_limit(
     assert on_the_leader(healthy_cluster, rmq_topic) == {}
 
 
-class Ordered(OutgoingMessage):
-    """A message with a sharding key, as the producer's own messages have one."""
-
-    sharding_key = "order-7"
-
-
-def test_native_messages_of_one_sharding_key_go_to_one_queue_in_order(
+def test_messages_of_one_sharding_key_go_to_one_queue_in_order_whoever_sends_them(
     healthy_cluster: Cluster, rmq_topic: str, rmq_make_producer: Make
 ) -> None:
-    producer = rmq_make_producer(driver=NATIVE)
-    messages = [Ordered(rmq_topic, b"%d" % number) for number in range(10)]
-    assert all(isinstance(producer.send_message(message), Receipt) for message in messages)
+    native, built_in = (rmq_make_producer(driver=driver) for driver in (NATIVE, BUILT_IN))
+    messages = [OutgoingMessage(rmq_topic, b"%d" % number, sharding_key="order-7") for number in range(10)]
+    for number, message in enumerate(messages):
+        assert isinstance((native if number % 2 else built_in).send_message(message), Receipt)
     stored = on_the_leader(healthy_cluster, rmq_topic)
     places = [(stored[each.message_id].queue_id, stored[each.message_id].queue_offset) for each in messages]
     assert places == [(places[0][0], offset) for offset in range(10)]

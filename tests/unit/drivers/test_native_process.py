@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from conftest import TARGET, Second
+from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused, SendOutcome
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.drivers.native import NativeProducer
 from rmqkit.errors import DriverError, DriverMissingError, UsageError
 from rmqkit.waiting import Pending, wait_until

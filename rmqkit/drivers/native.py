@@ -56,6 +56,7 @@ STUCK_AFTER_S = 60.0
 """A call that has not come back after this long is stuck in the library, and its process is replaced."""
 
 _COMPRESS_NOTHING = 1 << 30
+_CONSUMER_PING_S = 5.0  # longer than a producer's, which has waited for its answer already
 _GROUP = re.compile(r"[%|a-zA-Z0-9_-]{1,255}")
 _PRODUCER = frozenset({ONEWAY, ORDERLY, DELAY, HIDDEN_RETRIES})
 _CONSUMER = frozenset({LATER, SHARED_GROUP, TAG_FILTER, LARGE_BODIES})
@@ -292,7 +293,7 @@ class NativeConsumer(_Client):
                     break
                 raise DriverError(process.epitaph, hint="poll again: a new process takes its place")
             found.append(_received(message, process.pid))
-        if not found and not process.answers():
+        if not found and not process.answers(_CONSUMER_PING_S):
             process.kill()
             raise DriverError(
                 f"the native client's process {process.pid} hangs: it does not answer a ping; it was killed",

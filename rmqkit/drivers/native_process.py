@@ -203,12 +203,11 @@ class NativeProcess:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_END_S)
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                try:
-                    stream.close()
-                except OSError:
-                    continue  # what could not be written any more
+        with self._lock:  # not under somebody who writes: the number of a closed pipe is soon another file's
+            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+                if stream is not None:
+                    with contextlib.suppress(OSError):  # what could not be written any more
+                        stream.close()
         shutil.rmtree(self._home, ignore_errors=True)
 
     def _write(self, data: bytes) -> None:

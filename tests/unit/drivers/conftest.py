@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import sys
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from rmqkit.drivers.interface import Target
-from rmqkit.drivers.native import NativeConsumer, NativeProducer
+# The cluster in memory of the fixtures' tests, and the broker in memory of the client's, serve here too.
+sys.path += [str(Path(__file__).parents[1] / name) for name in ("client", "fixtures")]
+
+from second_generation import Second
 
 SDIST = Path(__file__).parents[2] / "vectors" / "native" / "rocketmq-client-python-2.0.0.tar.gz"
 SHA256 = "692324adaa8107eebd0369117043871d90035ddb1562f9999c5681136f16f738"
-TARGET = Target(nameservers=("127.0.0.1:1", "127.0.0.1:2"))
-
-
-@dataclass
-class Second:
-    """The 2.x package of a test, and what its library was asked."""
-
-    path: list[str]
-    log: Path
-
-    def calls(self, name: str = "") -> list[list[Any]]:
-        lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
-        found = [json.loads(line) for line in lines]
-        return [call for call in found if call[0] == name] if name else found
-
-    def producer(self, **options: Any) -> NativeProducer:
-        return NativeProducer(TARGET, path=self.path, **options)
-
-    def consumer(self, topic: str = "T", **options: Any) -> NativeConsumer:
-        return NativeConsumer(TARGET, topic=topic, group="g", path=self.path, **options)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from second_generation import TARGET, Second
 
-from conftest import TARGET, Second
 from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused, SendOutcome
 from rmqkit.drivers.native import NativeProducer

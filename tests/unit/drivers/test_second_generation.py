@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
+from second_generation import Second
 
-from conftest import Second
 from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused
 from rmqkit.drivers.interface import DriverConsumer, DriverProducer

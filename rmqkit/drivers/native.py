@@ -55,7 +55,6 @@ LIBRARY_BODY_LIMIT = 131_072
 STUCK_AFTER_S = 60.0
 """A call that has not come back after this long is stuck in the library, and its process is replaced."""
 
-_COMPRESS_NOTHING = 1 << 30
 _CONSUMER_PING_S = 5.0  # longer than a producer's, which has waited for its answer already
 _GROUP = re.compile(r"[%|a-zA-Z0-9_-]{1,255}")
 _PRODUCER = frozenset({ONEWAY, ORDERLY, DELAY, HIDDEN_RETRIES})
@@ -126,10 +125,9 @@ class NativeProducer(_Client):
     """Sends through librocketmq.
 
     The library tries up to five times within one send, ``attempt_timeout_s`` each, and gives each attempt a UNIQ_KEY of
-    its own: the kit's id travels in KEYS and in the property rmqkit-id. ``compress_over_bytes`` is off unless set: the
-    library compresses the message itself, so an attempt after the first sends a body that is compressed already
-    (DefaultMQProducer::tryToCompressMessage). ``python`` is the interpreter that has the package, ``path`` goes before
-    its own module path.
+    its own, so that one message may be there several times: the kit's id travels in KEYS and in the property rmqkit-id.
+    ``max_body_bytes`` and ``compress_over_bytes`` are the library's own (131,072 and 4,096) unless set. ``python`` is
+    the interpreter that has the package, ``path`` goes before its own module path.
     """
 
     def __init__(
@@ -157,7 +155,7 @@ class NativeProducer(_Client):
             "group": group,
             "attempt_ms": int(attempt_timeout_s * 1000),
             "max_body_bytes": max_body_bytes,
-            "compress_over_bytes": _COMPRESS_NOTHING if compress_over_bytes is None else compress_over_bytes,
+            "compress_over_bytes": compress_over_bytes,
             "path": list(path),
         }
         super().__init__(job, python=python, start_timeout_s=start_timeout_s, close_timeout_s=close_timeout_s)

@@ -63,6 +63,7 @@ class NativeProcess:
         self._process = process
         self._home = home
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # another one: who reads must not wait for who writes
         self._number = 0
         self._pending: dict[int, Future[dict[str, Any]]] = {}
         self._ended = False
@@ -203,7 +204,7 @@ class NativeProcess:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_END_S)
-        with self._lock:  # not under somebody who writes: the number of a closed pipe is soon another file's
+        with self._writing:  # not under somebody who writes: the number of a closed pipe is soon another file's
             for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
                 if stream is not None:
                     with contextlib.suppress(OSError):  # what could not be written any more
@@ -217,7 +218,7 @@ class NativeProcess:
         assert stream is not None
         deadline = Deadline.after(_WRITE_S)
         waiter = select.poll()
-        with self._lock:
+        with self._writing:
             try:
                 waiter.register(stream.fileno(), select.POLLOUT)
                 while data:

@@ -116,6 +116,35 @@ def test_native_oneway_arrives_though_nobody_says_so(
     rmq_consumer.assert_received([outcome], within_s=20)
 
 
+def test_native_retries_may_store_a_message_twice_under_two_unique_keys(
+    healthy_cluster: Cluster, rmq_topic: str, rmq_make_producer: Make
+) -> None:
+    """Why an audit of this client goes by the kit's own id: an attempt without an answer arrived all the same."""
+    producer = rmq_make_producer(driver=NATIVE, attempt_timeout_s=1.0)
+    producer.send_acked(rmq_topic, b"so that it knows the route")
+    leader = healthy_cluster.leader()
+    outcomes: list[SendOutcome] = []
+    sender = threading.Thread(target=lambda: outcomes.append(producer.send(rmq_topic, b"once")), daemon=True)
+    healthy_cluster.pause(leader)
+    try:
+        sender.start()
+        sender.join(1.6)  # how long the leader is frozen: more than one attempt, less than an election needs
+    finally:
+        healthy_cluster.unpause(leader)
+    sender.join(20)
+    (outcome,) = outcomes
+    assert isinstance(outcome, Receipt), outcome
+
+    def copies() -> list[StoredMessage] | Pending:
+        stored = read_topic_from(healthy_cluster.pool, str(leader.address), rmq_topic)
+        found = [message for message in stored if message_id_of(message.properties) == outcome.message_id]
+        return found if len(found) > 1 else Pending(f"{len(found)} copies")
+
+    found = wait_until(copies, label="the first attempt's copy, too", timeout_s=10)
+    assert len({message.unique_key for message in found}) == len(found)
+    assert outcome.msg_id in {message.unique_key for message in found}
+
+
 # ---- the process ends, or hangs
 
 

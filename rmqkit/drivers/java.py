@@ -119,8 +119,9 @@ class JavaProducer(_Client):
 
     ``retries`` are the client's own (its default: 2); every attempt is on record in the outcome. ``compress_over`` is a
     body's length from which it is compressed (its default: 4096). ``threads`` sends may be under way at a time.
-    ``process`` shares one JVM among several; ``image`` and ``network`` say where to run for a cluster that the kit did
-    not start. Raises as :class:`~rmqkit.drivers.java_process.JavaProcess` does.
+    ``route_refresh_s`` is how often it asks for routes by itself (its default: every 30 s, which is what most of its
+    outage after a failover is made of). ``process`` shares one JVM among several; ``image`` and ``network`` say where
+    to run for a cluster that the kit did not start. Raises as :class:`~rmqkit.drivers.java_process.JavaProcess` does.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class JavaProducer(_Client):
         compress_over: int = 4096,
         threads: int = 32,
         transactional: bool = False,
+        route_refresh_s: float | None = None,
         process: JavaProcess | None = None,
         image: str | None = None,
         network: str | None = None,
@@ -152,6 +154,7 @@ class JavaProducer(_Client):
             compressOver=compress_over,
             threads=threads,
             transactional=transactional,
+            **({} if route_refresh_s is None else {"routeRefreshMs": _ms(route_refresh_s)}),
         )
 
     def send(
@@ -173,7 +176,7 @@ class JavaProducer(_Client):
     def send_batch(
         self, messages: Sequence[OutgoingMessage], *, timeout_s: float | None = None
     ) -> tuple[SendOutcome, ...]:
-        """One request for several messages of one topic: one outcome each. 4.5.1 refuses all batches in DLedger mode."""
+        """One request for several messages of one topic: one outcome each. 4.5.1 refuses every one in DLedger mode."""
         if not messages:
             raise UsageError("a batch of no messages", hint="give at least one")
         timeout = self._timeout_s if timeout_s is None else timeout_s

@@ -77,6 +77,7 @@ class JavaLoad:
         id_prefix: str = "",
         retries: int = DEFAULT_RETRIES,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        route_refresh_s: float | None = None,
         on_sent: Callable[[Sent], None] | None = None,
     ) -> None:
         if threads < 1 or body_bytes < 1 or any(limit is not None and limit <= 0 for limit in (seconds, count, rate)):
@@ -92,7 +93,8 @@ class JavaLoad:
         self._offset = process.clock_offset_ns()
         self._cpu = process.cpu_ns()
         self._trouble: BaseException | None = None
-        limits = {"seconds": seconds, "count": count, "rate": rate}
+        refresh_ms = None if route_refresh_s is None else round(route_refresh_s * 1000)
+        optional = {"seconds": seconds, "count": count, "rate": rate, "routeRefreshMs": refresh_ms}
         # The answer comes at the end of the load; its events carry the command's number.
         self._future: Future[dict[str, Any]] = process.submit(
             "load",
@@ -107,7 +109,7 @@ class JavaLoad:
             retries=retries,
             timeoutMs=round(timeout_s * 1000),
             records=on_sent is not None,
-            **{name: limit for name, limit in limits.items() if limit is not None},
+            **{name: value for name, value in optional.items() if value is not None},
         )
         self._number: int = self._future.number  # type: ignore[attr-defined]
 

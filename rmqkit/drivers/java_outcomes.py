@@ -145,12 +145,14 @@ def outcome_of(answer: Mapping[str, Any], *, message_id: str) -> SendOutcome:
         return _failed(answer, attempts, message_id=message_id)
     address = attempts[-1].address if attempts else ""
     status = answer.get("status")
-    if status == STORED and answer.get("offsetMsgId") and "queueOffset" in answer:
+    # TransactionSendResult has no offsetMsgId (DefaultMQProducerImpl.sendMessageInTransaction); its attempt does.
+    offset_id = answer.get("offsetMsgId") or (answer["attempts"][-1].get("offsetMsgId") if attempts else None)
+    if status == STORED and offset_id and "queueOffset" in answer:
         return Receipt(
             message_id=message_id,
             address=address,
             latency_ms=_ms(answer),
-            msg_id=str(answer["offsetMsgId"]),
+            msg_id=str(offset_id),
             queue_id=int(answer.get("queueId", -1)),
             queue_offset=int(answer["queueOffset"]),
             broker_name=str(answer.get("brokerName", "")),

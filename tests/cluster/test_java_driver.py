@@ -146,13 +146,13 @@ def test_load_tells_every_outcome_and_its_totals_agree(
     sent: list[Sent] = []
     target = Target.of(healthy_cluster)
     with JavaLoad(
-        java_process, target, topic=rmq_topic, threads=4, count=2000, id_prefix="L-", on_sent=sent.append
+        java_process, target, topic=rmq_topic, threads=4, count=500, id_prefix="L-", on_sent=sent.append
     ) as load:
         totals = load.wait(timeout_s=60)
-    assert len(sent) == len({each.outcome.message_id for each in sent}) == 2000
+    assert len(sent) == len({each.outcome.message_id for each in sent}) == 500
     acked = [each.outcome for each in sent if isinstance(each.outcome, Receipt)]
-    assert (totals.acked, totals.acked + totals.failed) == (len(acked), 2000)
-    assert len(acked) > 1900
+    assert (totals.acked, totals.acked + totals.failed) == (len(acked), 500)
+    assert len(acked) > 400
     assert all(each.start_ns <= each.end_ns for each in sent)
     stored = message_at(healthy_cluster, rmq_topic, acked[-1])
     assert stored.unique_key == acked[-1].message_id
@@ -194,6 +194,7 @@ def test_what_the_java_client_was_acknowledged_survives_a_killed_leader(
         rate=100,
         id_prefix="J-",
         retries=0,
+        route_refresh_s=1.0,  # its own 30 s would be most of this test
         on_sent=note,
     ):
         more(100)
@@ -219,9 +220,9 @@ def test_a_killed_java_process_is_an_outcome_and_then_an_error(healthy_cluster: 
         outcome = producer.send(OutgoingMessage(rmq_topic, b"dead"))
         assert isinstance(outcome, Refused)
         assert "exit code 137" in outcome.reason
+        consumer.poll(0.1)  # what had come before is still given
         with pytest.raises(DriverError, match="its process ended"):
-            while True:
-                consumer.poll(0.1)  # what had come before is still given
+            consumer.poll(5.0)
     wait_gone(process.container, timeout_s=10)
 
 

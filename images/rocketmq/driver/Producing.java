@@ -7,7 +7,6 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.TimeUnit;
 import org.apache.rocketmq.client.QueryResult;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.LocalTransactionState;
@@ -55,6 +54,9 @@ final class Producing implements TransactionListener {
         producer.setSendMsgTimeout((int) ask.number("timeoutMs", producer.getSendMsgTimeout()));
         producer.setRetryTimesWhenSendFailed((int) ask.number("retries", producer.getRetryTimesWhenSendFailed()));
         producer.setCompressMsgBodyOverHowmuch((int) ask.number("compressOver", producer.getCompressMsgBodyOverHowmuch()));
+        if (ask.has("routeRefreshMs")) {
+            producer.setPollNameServerInterval((int) ask.number("routeRefreshMs"));
+        }
         if (said != null) {
             producer.getDefaultMQProducerImpl().registerSendMessageHook(said);
         }

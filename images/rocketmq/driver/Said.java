@@ -40,6 +40,7 @@ final class Said implements SendMessageHook {
             last.put("error", error(context.getException()));
         } else if (context.getSendResult() != null) {
             last.put("status", context.getSendResult().getSendStatus().name());
+            last.put("offsetMsgId", context.getSendResult().getOffsetMsgId()); // a transaction's own result has none
         }
     }
 

@@ -246,10 +246,7 @@ class JavaProcess:
     def close(self) -> None:
         """Let the program say goodbye to its brokers and end; kill it if it does not. May be called twice."""
         self._closing = True
-        with self._lock:
-            if self._process.stdin is not None and not self._process.stdin.closed:
-                with suppress(OSError):  # it has ended already
-                    self._process.stdin.close()
+        self._close_input()
         try:
             self._process.wait(timeout=END_S)
         except subprocess.TimeoutExpired:
@@ -261,12 +258,19 @@ class JavaProcess:
         self._closing = True
         # By name: the container is there even when its command line was interrupted while it started.
         subprocess.run(["docker", "rm", "--force", "--volumes", self.container], check=False, capture_output=True)
+        self._close_input()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._join()
+
+    def _close_input(self) -> None:
+        with self._lock:
+            if self._process.stdin is not None:
+                with suppress(OSError):  # it has ended already
+                    self._process.stdin.close()
 
     def _join(self) -> None:
         for thread in self._threads:

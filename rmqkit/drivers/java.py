@@ -45,6 +45,8 @@ DEFAULT_TIMEOUT_S = 3.0
 """DefaultMQProducer.sendMsgTimeout."""
 DEFAULT_RETRIES = 2
 """DefaultMQProducer.retryTimesWhenSendFailed: up to three attempts a send."""
+QUEUE_MEGABYTES = 4
+"""What the consumer holds of each queue beforehand (its default, 100 MiB, is more than a small heap has for eight)."""
 OPEN_S = 30.0
 SLACK_S = 4.0
 """The client's time-out does not cover its questions to a NameServer (3 s each, MQClientAPIImpl)."""
@@ -285,6 +287,8 @@ class JavaConsumer(_Client):
         self.process.listen(self.handle, self._came.put)
         limit = {} if max_reconsume_times is None else {"maxReconsumeTimes": max_reconsume_times}
         fields = {"from": from_where, "countOnly": count_only, "autoAck": auto_ack, **limit}
+        if not count_only:
+            fields["queueMegabytes"] = QUEUE_MEGABYTES
         self._start(
             "consumer",
             group=group,

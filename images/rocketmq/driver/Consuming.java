@@ -51,12 +51,14 @@ final class Consuming {
         if (ask.flag("broadcast")) {
             setBroadcasting(consumer);
         }
-        // The order matters: each setter compares with the other's present value at start only.
         int threads = (int) ask.number("threads", 20);
         consumer.setConsumeThreadMin(threads);
         consumer.setConsumeThreadMax(threads);
         consumer.setConsumeMessageBatchMaxSize((int) ask.number("consumeBatch", 1));
         consumer.setPullBatchSize((int) ask.number("pullBatch", consumer.getPullBatchSize()));
+        if (ask.has("queueMegabytes")) { // 100 for each queue by default: more than a small heap has
+            consumer.setPullThresholdSizeForQueue((int) ask.number("queueMegabytes"));
+        }
         if (ask.has("maxReconsumeTimes")) {
             consumer.setMaxReconsumeTimes((int) ask.number("maxReconsumeTimes"));
         }

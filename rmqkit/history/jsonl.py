@@ -1,8 +1,8 @@
 """A history as JSON lines: one object an operation, for people and other tools, and readable again.
 
 Since format 2 the last line counts the others, so that a file cut short is found out; 3 names the run's id prefixes,
-whether a body is intact and why a reader is incomplete; 4 adds who sent and how often, sharding keys, and what consumers
-were handed.
+whether a body is intact and why a reader is incomplete; 4 adds who sent and how often, sharding keys, what consumers
+got.
 """
 
 from __future__ import annotations

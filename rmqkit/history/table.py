@@ -218,11 +218,13 @@ def _integers(layout: Layout[Any], name: str, value: Any) -> Any:
 
     try:
         array = np.asarray(value)
+        if not array.size:
+            return np.empty(0, np.int64)
         if array.dtype.kind not in "iub" or array.ndim > 1:
             raise ValueError(f"it is of {array.ndim} dimensions and type {array.dtype}")
-        if array.dtype == np.uint64 and array.size and int(array.max()) >= 1 << 63:
+        if array.dtype == np.uint64 and int(array.max()) >= 1 << 63:
             raise ValueError("it has a number of more than 63 bits")
-        if name == "outcome" and array.size and not 0 <= array.min() <= array.max() < len(Outcome):
+        if name == "outcome" and not 0 <= array.min() <= array.max() < len(Outcome):
             raise ValueError("it has a number that is no Outcome")
         return array.astype(np.int64)
     except (ValueError, TypeError, OverflowError) as error:

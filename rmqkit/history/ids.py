@@ -85,12 +85,16 @@ def numbered(message_ids: Iterable[str], stems: Numbers) -> tuple[list[int], lis
     """The columns of many ids: each stem's number in ``stems``, and each id's own."""
     of_stem: list[int] = []
     numbers: list[int] = []
+    counted_stems: dict[str, int] = {}
     for message_id in message_ids:
         # The kit's own ids, whose split is the shortest; anything unusual goes the long way.
         head = message_id.rstrip(_DIGITS)
         digits = message_id[len(head) :]
-        if digits and len(message_id) < _SHORTEST_HEX and digits[0] != "0" and len(digits) <= _LONGEST_DECIMAL:
-            of_stem.append(stems[DECIMAL + head])
+        if digits and digits[0] != "0" and len(message_id) < _SHORTEST_HEX and len(digits) <= _LONGEST_DECIMAL:
+            stem_number = counted_stems.get(head)
+            if stem_number is None:
+                stem_number = counted_stems[head] = stems[DECIMAL + head]
+            of_stem.append(stem_number)
             numbers.append(int(digits))
         else:
             stem, number = split(message_id)

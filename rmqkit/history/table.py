@@ -74,7 +74,6 @@ class Table(Generic[Record]):
         self.layout: Layout[Record] = layout
         self._shared = shared
         self._fields = layout.fields
-        self._values = attrgetter(*self._fields)
         self._newest: deque[Record] = deque()
         self._chunks: list[Chunk] = []
         self._packed_rows = 0
@@ -174,16 +173,25 @@ class Table(Generic[Record]):
     def _columns_of(self, rows: list[Record]) -> dict[str, Ints]:
         import numpy as np  # noqa: PLC0415
 
+        count = len(rows)
         made: dict[str, Ints] = {}
         texts = self._shared.texts
-        for (name, kind), values in zip(self._fields.items(), zip(*map(self._values, rows), strict=True), strict=True):
+        for name, kind in self._fields.items():
+            values = map(attrgetter(name), rows)
             if name == "message_id":
                 of_stem, of_number = numbered(values, self._shared.stems)
-                made[STEM], made[NUMBER] = np.array(of_stem, np.int64), np.array(of_number, np.int64)
+                made[STEM], made[NUMBER] = (
+                    np.fromiter(of_stem, np.int64, count),
+                    np.fromiter(of_number, np.int64, count),
+                )
             elif kind == "str":
-                made[name] = np.array([texts[value] for value in values], np.int64)
+                some = list(values)
+                if some.count(some[0]) == count:  # most texts are the same for a while
+                    made[name] = np.full(count, texts[some[0]], np.int64)
+                else:
+                    made[name] = np.fromiter(map(texts.__getitem__, some), np.int64, count)
             else:
-                made[name] = np.array(values, np.int64)
+                made[name] = np.fromiter(values, np.int64, count)
         return made
 
 

@@ -145,7 +145,10 @@ class SteadyTraffic:
             kind = Outcome.UNKNOWN if isinstance(outcome, OutcomeUnknown) else Outcome.REFUSED
             queue, offset, reason = -1, -1, outcome.reason
         address = outcome.address or ""
-        record = SendRecord(message_id, self.topic, started, time.monotonic_ns(), kind, queue, offset, address, reason)
+        ended = time.monotonic_ns()
+        record = SendRecord(
+            message_id, self.topic, started, ended, kind, queue, offset, address, reason, sender="built-in"
+        )
         self.history.add_send(record)
         if kind is Outcome.ACKNOWLEDGED:
             with self._lock:

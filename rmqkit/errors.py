@@ -66,6 +66,14 @@ class PortInUseError(MachineError):
     """A port that the cluster needs is taken by something else."""
 
 
+class DriverMissingError(MachineError):
+    """The client behind a driver is not on this machine: package, library or image; ``details`` say what was tried."""
+
+
+class DriverError(RmqkitError):
+    """The client behind a driver failed as a program: it ended, hung, or said what it cannot mean."""
+
+
 class WireError(RmqkitError):
     """Bytes that are not what the protocol says: bad frame, header, body or message."""
 

@@ -1,0 +1,124 @@
+"""The seam between a load and the clients that it goes through.
+
+What belongs here: single, batched and pipelined sends, and another driver's, behind one way to send; members of a
+group, and another driver's consumer, behind one way to receive. What does not: pace and records (``worker``).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Protocol
+
+from rmqkit.client.outcomes import SendOutcome
+from rmqkit.client.producer import Producer
+from rmqkit.client.send import OutgoingMessage
+from rmqkit.drivers.interface import DriverProducer
+from rmqkit.load.plan import SendPlan
+from rmqkit.transport.pool import ChannelPool
+
+Done = Callable[[int, SendOutcome], None]
+"""Takes the place of a message in what was given to be sent, and what came of it; once for each message."""
+
+
+class Sender(Protocol):
+    """One thread's way to send."""
+
+    def send(self, messages: Sequence[OutgoingMessage], done: Done) -> None:
+        """Send the messages; ``done`` is called for each, now or later, by whichever thread."""
+        ...
+
+    def drain(self) -> None:
+        """Return when everything under way has come to its outcome."""
+        ...
+
+
+OpenSender = Callable[[int], AbstractContextManager[Sender]]
+"""Gives a worker, by its number, a sender of its own."""
+
+
+class SingleSender:
+    """One request, one answer, then the next."""
+
+    def __init__(self, send: Callable[[OutgoingMessage], SendOutcome]) -> None:
+        self._send = send
+
+    def send(self, messages: Sequence[OutgoingMessage], done: Done) -> None:
+        """One after the other."""
+        for number, message in enumerate(messages):
+            done(number, self._send(message))
+
+    def drain(self) -> None:
+        """Nothing is under way between two sends."""
+
+
+class BatchSender:
+    """All messages of a call in one request, to one queue."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+
+    def send(self, messages: Sequence[OutgoingMessage], done: Done) -> None:
+        """One request; each message has its own outcome."""
+        for number, outcome in enumerate(self._producer.send_batch(messages)):
+            done(number, outcome)
+
+    def drain(self) -> None:
+        """Nothing is under way between two requests."""
+
+
+class _Pipeline(Protocol):
+    def submit(self, message: OutgoingMessage, *, on_done: Callable[[OutgoingMessage, SendOutcome], None]) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+class WindowSender:
+    """Several sends under way at once; giving one more waits while the window is full."""
+
+    def __init__(self, pipeline: _Pipeline) -> None:
+        self._pipeline = pipeline
+
+    def send(self, messages: Sequence[OutgoingMessage], done: Done) -> None:
+        """Put them under way."""
+        for number, message in enumerate(messages):
+            self._pipeline.submit(message, on_done=partial(_told, done, number))
+
+    def drain(self) -> None:
+        """Wait for every answer; each is bounded in time."""
+        self._pipeline.flush()
+
+
+def _told(done: Done, number: int, _message: OutgoingMessage, outcome: SendOutcome) -> None:
+    done(number, outcome)
+
+
+def built_in_senders(nameservers: Sequence[str], plan: SendPlan) -> OpenSender:
+    """The kit's own client: every thread has its own connections and its own route, as separate services have."""
+
+    @contextmanager
+    def open_sender(_worker: int) -> Iterator[Sender]:
+        with ChannelPool() as pool:
+            if plan.window:
+                pipeline = importlib.import_module("rmqkit.client.pipeline")
+                with pipeline.PipelinedProducer(
+                    pool, nameservers, window=plan.window, timeout_s=plan.timeout_s
+                ) as producer:
+                    yield WindowSender(producer)
+                return
+            producer = Producer(pool, nameservers, timeout_s=plan.timeout_s)
+            yield BatchSender(producer) if plan.batch > 1 else SingleSender(producer.send_message)
+
+    return open_sender
+
+
+def driver_senders(producer: DriverProducer) -> OpenSender:
+    """Another client: all threads share one producer, as they do in a service."""
+
+    @contextmanager
+    def open_sender(_worker: int) -> Iterator[Sender]:
+        yield SingleSender(producer.send)
+
+    return open_sender

@@ -19,6 +19,7 @@ from rmqkit.history import History, Outcome, SendRecord
 from rmqkit.load.batches import Times, ending_of
 from rmqkit.load.clients import built_in_senders
 from rmqkit.load.plan import SendPlan
+from rmqkit.load.recording import sender_name
 from rmqkit.load.team import Team
 from rmqkit.load.worker import Shift, Worker
 from rmqkit.waiting import Pending, wait_until
@@ -111,9 +112,19 @@ class SteadyTraffic:
             queue, offset = outcome.queue_id, outcome.queue_offset
         else:
             reason = outcome.reason
-        message_id, address = f"{self.run}-{worker}-{sequence}", outcome.address or ""
         self.history.add_send(
-            SendRecord(message_id, self.topic, times.start_ns, times.end_ns, kind, queue, offset, address, reason)
+            SendRecord(
+                f"{self.run}-{worker}-{sequence}",
+                self.topic,
+                times.start_ns,
+                times.end_ns,
+                kind,
+                queue,
+                offset,
+                outcome.address or "",
+                reason,
+                sender_name(self._plan, worker),
+            )
         )
         if kind is Outcome.ACKNOWLEDGED:
             with self._lock:

@@ -215,7 +215,7 @@ def test_a_line_that_is_none_is_named_by_its_number_and_shown(tmp_path: Path, li
 def test_a_history_of_an_older_format_is_refused_in_its_first_line(tmp_path: Path) -> None:
     path = tmp_path / "old.jsonl"
     path.write_text(json.dumps({"type": "run", "format": 1, "wall_start": 1.0, "start_ns": 1}) + "\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"line 1 .*: format 1, and this version reads format 3"):
+    with pytest.raises(UsageError, match=r"line 1 .*: format 1, and this version reads formats 3 to 4"):
         History.import_jsonl(path)
 
 

@@ -173,6 +173,7 @@ class ReceivedRow(NamedTuple):
     queue: int
     offset: int
     at_ns: int
+    retried: bool = False
 
 
 class ReceiveRecorder:

@@ -7,17 +7,19 @@ group, and another driver's consumer, behind one way to receive. What does not: 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from rmqkit.client.outcomes import SendOutcome
 from rmqkit.client.producer import Producer
 from rmqkit.client.send import OutgoingMessage
 from rmqkit.drivers.interface import DriverProducer
-from rmqkit.load.plan import SendPlan
+from rmqkit.load.consumption import OpenReceiver, Receiver
+from rmqkit.load.plan import ReceivePlan, SendPlan
 from rmqkit.transport.pool import ChannelPool
+from rmqkit.wire.messages import StoredMessage
 
 Done = Callable[[int, SendOutcome], None]
 """Takes the place of a message in what was given to be sent, and what came of it; once for each message."""
@@ -112,6 +114,38 @@ def built_in_senders(nameservers: Sequence[str], plan: SendPlan) -> OpenSender:
             yield BatchSender(producer) if plan.batch > 1 else SingleSender(producer.send_message)
 
     return open_sender
+
+
+def group_receivers(nameservers: Sequence[str], plan: ReceivePlan) -> OpenReceiver:
+    """Members of the plan's group by the kit's own client, each with its own connections."""
+
+    @contextmanager
+    def open_receiver(_member: int) -> Iterator[Receiver]:
+        module = importlib.import_module("rmqkit.client.groupconsumer")
+        with module.GroupConsumer(nameservers, group=plan.group, topics={plan.topic: plan.expression}) as consumer:
+            yield Member(consumer)
+
+    return open_receiver
+
+
+class Member:
+    """A member of a group as a :class:`Receiver`."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+
+    def poll(self, timeout_s: float) -> Sequence[StoredMessage]:
+        """What has come."""
+        found: Sequence[StoredMessage] = self._consumer.poll(timeout_s)
+        return found
+
+    def commit(self) -> None:
+        """What was handed out is consumed."""
+        self._consumer.commit()
+
+    def lag(self) -> Mapping[str, int]:
+        """By ``broker/queue``."""
+        return {f"{queue.broker_name}/{queue.queue_id}": lag for queue, lag in self._consumer.lag().items()}
 
 
 def driver_senders(producer: DriverProducer) -> OpenSender:

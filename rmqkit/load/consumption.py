@@ -23,6 +23,7 @@ POLL_S = 0.2
 LAG_EVERY_S = 1.0
 _PAUSE_S = 0.2
 _JOIN_S = 30.0
+_RETRY = "%RETRY%"
 
 
 class Receiver(Protocol):
@@ -53,7 +54,6 @@ class Consumers:
         self._recorder = ReceiveRecorder()
         self._lock = threading.Lock()
         self._lags: dict[int, Mapping[str, int]] = {}
-        self._idle: dict[int, bool] = {}
         self._team = Team(self._work, range(plan.threads), name="rmqkit-load-consumer")
         self.trouble: str = ""
 
@@ -70,15 +70,18 @@ class Consumers:
             if kind is None:
                 raise
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What a thread raised first."""
+        return self._team.errors[0] if self._team.errors else None
+
     def take(self) -> list[ReceivedRow]:
-        """What came since the last call. Raises what a thread raised."""
-        self._team.check()
+        """What came since the last call."""
         return self._recorder.take()
 
-    def finish(self) -> list[ReceivedRow]:
-        """End all members and give what they took last."""
+    def finish(self) -> None:
+        """End all members; what they took last is there to be taken. Raises RmqkitError where one does not end."""
         self._team.join(_JOIN_S)
-        return self.take()
 
     @property
     def lag(self) -> dict[str, int]:
@@ -115,7 +118,14 @@ class Consumers:
         now_ns = time.monotonic_ns()
         self._recorder.add(
             [
-                ReceivedRow(message.unique_key, number, message.queue_id, message.queue_offset, now_ns)
+                ReceivedRow(
+                    message.unique_key,
+                    number,
+                    message.queue_id,
+                    message.queue_offset,
+                    now_ns,
+                    message.topic.startswith(_RETRY),
+                )
                 for message in messages
             ]
         )

@@ -42,8 +42,9 @@ def record_received(history: History, plan: ReceivePlan, rows: list[ReceivedRow]
         consumer=[f"{plan.group}/{row.member}" for row in rows],
         message_id=[row.message_id for row in rows],
         topic=plan.topic,
-        queue=[row.queue for row in rows],
-        offset=[row.offset for row in rows],
+        # A message that comes again from the retry topic lies elsewhere than where it was sent to.
+        queue=[-1 if row.retried else row.queue for row in rows],
+        offset=[-1 if row.retried else row.offset for row in rows],
         at_ns=[row.at_ns for row in rows],
     )
 

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rmqkit.drivers.interface import BUILT_IN
 from rmqkit.load.batches import SendBatch, SendRecorder
 from rmqkit.load.plan import SendPlan
 from rmqkit.load.team import Team
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 THREAD_NAME = "rmqkit-load"
 _MARGIN_S = 5.0
+_FOREIGN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,9 @@ class Assignment:
     @property
     def longest_end_s(self) -> float:
         """How long ending may take: a send may ask every NameServer for the route, each for its whole time, before it
-        comes to a broker."""
-        return (len(self.nameservers) + 2) * self.plan.timeout_s + _MARGIN_S
+        comes to a broker. Other drivers' clients try again by themselves, for as long as they see fit."""
+        foreign_s = _FOREIGN_S if set(self.plan.drivers) - {BUILT_IN} else 0.0
+        return (len(self.nameservers) + 2) * self.plan.timeout_s + _MARGIN_S + foreign_s
 
     def __str__(self) -> str:
         return f"senders {self.first} to {self.last - 1}"

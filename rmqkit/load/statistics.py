@@ -140,6 +140,7 @@ class Statistics:
     def __init__(self, start_ns: int, plan: SendPlan | None = None) -> None:
         self.start_ns = start_ns
         self.received = 0
+        self.received_until_s = 0.0
         self._plan = plan
         self._drivers: dict[str, _Driver] = {name: _Driver() for name in (plan.drivers if plan else ())}
         self._errors: Counter[tuple[str, str]] = Counter()
@@ -184,6 +185,8 @@ class Statistics:
     def add_received(self, rows: list[ReceivedRow]) -> None:
         """Count received messages."""
         self.received += len(rows)
+        if rows:
+            self.received_until_s = max(self.received_until_s, (rows[-1].at_ns - self.start_ns) / 1e9)
         for row in rows:
             self._second(row.at_ns).received += 1
 

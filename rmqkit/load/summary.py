@@ -110,6 +110,7 @@ class Consumption:
     ``own`` are messages of this run among the ``received`` ones, each counted once; ``again`` were received more than
     once. ``missing`` were acknowledged to this run's producers and not received: None where nothing was produced.
     ``drained``: the group had committed everything when the run ended. ``lag`` is by ``broker/queue``.
+    ``cpu_us_per_message`` is None where senders ran in the same process.
     """
 
     group: str
@@ -121,7 +122,17 @@ class Consumption:
     received_per_s: float
     drained: bool
     lag: Mapping[str, int]
-    cpu_us_per_message: float
+    cpu_us_per_message: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultStep:
+    """A step of a fault, as in the history, ``at_s`` seconds after the start."""
+
+    kind: str
+    step: str
+    target: str
+    at_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +157,7 @@ class Summary:
     produced: Production | None = None
     consumed: Consumption | None = None
     windows: tuple[Window, ...] = ()
+    faults: tuple[FaultStep, ...] = ()
     notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:

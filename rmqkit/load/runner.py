@@ -135,6 +135,7 @@ class Load:
             self._ending.set()
             if self._crew is not None:
                 account = self._finish_crew(self._crew)
+                self._ended_by = self._ended_by or self._natural_end()
                 self._drain(beside)
             if self._consumers is not None:
                 self._consumers.finish()
@@ -197,7 +198,6 @@ class Load:
             self._stop_traffic("error")
         if self._crew is not None:
             if not self._crew.running:
-                self._ended_by = self._ended_by or self._natural_end()
                 return True
             if self._stop_by is not None and self._stop_by.passed:
                 return True  # what still runs is named by finish()

@@ -42,6 +42,10 @@ class NotFoundError(UsageError):
     """A group, peer, topic or NameServer of that name does not exist; the text lists those that do."""
 
 
+class NotSupportedError(UsageError):
+    """The brokers' version cannot do what is asked; ``what`` names the version, and the one that can."""
+
+
 class ReadOnlyClusterError(UsageError):
     """An act on a cluster that the kit did not start and has no access to the engine of."""
 

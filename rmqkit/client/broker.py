@@ -27,9 +27,7 @@ from rmqkit.wire.codes import RequestCode, ResponseCode
 from rmqkit.wire.frames import Command
 from rmqkit.wire.messages import StoredMessage, decode_messages
 from rmqkit.wire.properties import parse_properties, render_properties
-
-DEFAULT_TOPIC = "TBW102"
-"""The template topic whose queues and permissions a broker copies when it creates topics by itself."""
+from rmqkit.wire.sendframe import TEMPLATE_TOPIC
 
 
 class BrokerClient:
@@ -71,7 +69,7 @@ class BrokerClient:
         self._ask(
             RequestCode.UPDATE_AND_CREATE_TOPIC,
             topic=name,
-            defaultTopic=DEFAULT_TOPIC,
+            defaultTopic=TEMPLATE_TOPIC,
             readQueueNums=queues,
             writeQueueNums=queues,
             perm=perm,

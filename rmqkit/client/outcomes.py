@@ -18,6 +18,14 @@ from typing import TypeAlias
 from rmqkit.wire.codes import ResponseCode
 
 
+class Asked(Enum):
+    """What was asked of a broker: the same answer may mean more or less certain things."""
+
+    SEND = "one message"
+    BATCH = "a batch"
+    END_TRANSACTION = "the end of a transaction"
+
+
 class Verdict(Enum):
     """What is known about a message after one attempt to send it."""
 
@@ -65,6 +73,11 @@ class Refused:
     reason: str
     attempts: tuple[Attempt, ...] = field(default=(), compare=False)
 
+    @property
+    def is_flow_control(self) -> bool:
+        """Whether the broker sheds load: send less for a moment. See :func:`is_flow_control`."""
+        return is_flow_control(self.code, self.remark)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeUnknown:
@@ -77,6 +90,11 @@ class OutcomeUnknown:
     remark: str
     reason: str
     attempts: tuple[Attempt, ...] = field(default=(), compare=False)
+
+    @property
+    def is_flow_control(self) -> bool:
+        """Whether the broker says that it is busy; on 4.x that leaves open whether it stored the message."""
+        return is_flow_control(self.code, self.remark)
 
 
 SendOutcome: TypeAlias = Receipt | Refused | OutcomeUnknown
@@ -91,13 +109,36 @@ class Rule:
     verdict: Verdict
     reason: str
     source: str
+    asked: Asked | None = None  # None: a message alone or in a batch
 
 
 _C = ResponseCode
 _R = Verdict.REFUSED
 _U = Verdict.UNKNOWN
 
+_APPENDED_IN_PART = (
+    "DLedgerServer.handleAppend (dledger 0.3.1.2) appends a batch entry by entry, and answers position -1 for an"
+    " exception at any of them; the ones before it stay in the log"
+)
+
 RULES: tuple[Rule, ...] = (
+    # -- a batch is no unit in the log: what proves for one message that nothing was appended, does not for a batch
+    Rule(
+        _C.SYSTEM_BUSY,
+        r"^\[PC_SYNCHRONIZED\]",
+        _U,
+        "the store turned the batch away, perhaps after it had appended a part of it",
+        _APPENDED_IN_PART,
+        Asked.BATCH,
+    ),
+    Rule(
+        _C.SYSTEM_ERROR,
+        r"^java\.lang\.RuntimeException: (message( body)? size|Properties size of messageExtBatch) exceeded",
+        _R,
+        "the batch is longer than the broker's maxMessageSize",
+        "DLedgerCommitLog.MessageSerializer.serialize(MessageExtBatch), before the append (4.9.8, 5.3.2)",
+        Asked.BATCH,
+    ),
     Rule(
         _C.SUCCESS,
         "",
@@ -140,6 +181,13 @@ RULES: tuple[Rule, ...] = (
         _R,
         "the topic does not exist",
         "SendMessageProcessor.handleRetryAndDLQ: topic[…] not exist",
+    ),
+    Rule(
+        _C.SYSTEM_ERROR,
+        r"^(timer message is under flow control|accurate timer message is not enabled)",
+        _R,
+        "the broker takes no message with a delay in milliseconds now",
+        "HookUtils.handleScheduleMessage, before the store (5.x)",
     ),
     Rule(
         _C.SYSTEM_ERROR,
@@ -235,12 +283,73 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
+END_RULES: tuple[Rule, ...] = (
+    # -- the end of a transaction: "stored" means that the broker did what was decided
+    Rule(
+        _C.SUCCESS,
+        "",
+        Verdict.STORED,
+        "the broker carried the decision out",
+        "EndTransactionProcessor: sendFinalMessage answered PUT_OK, or checkPrepareMessage success",
+    ),
+    Rule(
+        _C.SYSTEM_ERROR,
+        r"^(Find prepared transaction message failed|The producer group wrong|"
+        r"The (transaction state table|commit log) offset wrong)",
+        _R,
+        "the broker does not find the half message, or it is another one",
+        "EndTransactionProcessor.checkPrepareMessage, TransactionalMessageServiceImpl.getHalfMessageByOffset",
+    ),
+    Rule(_C.SYSTEM_ERROR, "", _U, "the broker failed at an unknown step", "EndTransactionProcessor.sendFinalMessage"),
+    Rule(
+        _C.SLAVE_NOT_AVAILABLE,
+        "",
+        _R,
+        "this broker is no longer the leader",
+        "EndTransactionProcessor.processRequest, first check: in this place 11 means SLAVE",
+    ),
+    Rule(_C.SYSTEM_BUSY, "", _R, "the broker turned the request away", "NettyRemotingAbstract, BrokerFastFailure"),
+    Rule(_C.REQUEST_CODE_NOT_SUPPORTED, "", _R, "this peer takes no sends", "NettyRemotingAbstract: no processor"),
+    Rule(_C.MESSAGE_ILLEGAL, "", _R, "the final message is too long", "EndTransactionProcessor.sendFinalMessage"),
+    Rule(
+        _C.SERVICE_NOT_AVAILABLE,
+        "",
+        _R,
+        "this broker is not the leader, is stopping, or cannot write",
+        "DefaultMessageStore.putMessage, as for a send",
+    ),
+    Rule(
+        _C.ILLEGAL_OPERATION,
+        "",
+        _R,
+        "the decision came later than the message's immunity time: the broker asks back instead",
+        "EndTransactionProcessor.rejectCommitOrRollback (5.x)",
+    ),
+)
+
 _OTHERWISE = Rule(-1, "", _U, "an answer that the kit does not know", "no row")
+_STORED = next(rule for rule in RULES if rule.verdict is Verdict.STORED)
+_BUSY = re.compile(r"(system|broker|page ?cache) busy|flow control", re.IGNORECASE)
 
 
-def classify(code: int, remark: str) -> Rule:
+def classify(code: int, remark: str, asked: Asked = Asked.SEND) -> Rule:
     """The first row for this answer; an answer without a row is unknown."""
-    for rule in RULES:
-        if rule.code == code and re.search(rule.remark, remark):
+    if asked is Asked.END_TRANSACTION:
+        rules = END_RULES
+    elif code == _C.SUCCESS:
+        return _STORED
+    else:
+        rules = RULES
+    for rule in rules:
+        if rule.code == code and rule.asked in (None, asked) and re.search(rule.remark, remark):
             return rule
     return _OTHERWISE
+
+
+def is_flow_control(code: int | None, remark: str) -> bool:
+    """Whether an answer means that the broker sheds load: code 2 or 215, or words to that effect.
+
+    The words: [REJECTREQUEST]system busy, [TIMEOUT_CLEAN_QUEUE]broker busy, [PCBUSY_CLEAN_QUEUE]broker busy (code 2)
+    and [PC_SYNCHRONIZED]broker busy (code 1 on 4.x, whatever became of the message).
+    """
+    return code in (_C.SYSTEM_BUSY, _C.FLOW_CONTROL) or (code is not None and bool(_BUSY.search(remark)))

@@ -27,8 +27,7 @@ class Routes:
 
     def get(self, topic: str) -> TopicRoute:
         """The route, asked for when it is not known. Raises what the last NameServer asked raised."""
-        with self._lock:
-            route = self._known.get(topic)
+        route = self._known.get(topic)
         return route if route is not None else self.refresh(topic)
 
     def forget(self, topic: str) -> None:

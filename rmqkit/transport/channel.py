@@ -5,7 +5,11 @@ connecting again (``pool``), what a request means (``rmqkit.client``).
 
 There is no thread. Of the callers that wait for an answer, one reads the socket and hands out what it
 finds; when it has its own answer, the next one takes over. So a channel with nobody waiting costs nothing,
-and a long poll does not hold up the others.
+and a long poll does not hold up the others. The peer's own requests (a broker's check of a transaction, for one) are
+taken by whoever reads: :meth:`Channel.listen` reads while nobody waits for an answer.
+
+A request costs two system calls on the way, one to write and one to read, for they are most of its price. So the socket
+is a blocking one whose reads end by themselves after a slice of time, and only the end of a deadline is polled for.
 """
 
 from __future__ import annotations
@@ -14,7 +18,11 @@ import contextlib
 import itertools
 import select
 import socket
+import struct
 import threading
+import time
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -26,15 +34,19 @@ from rmqkit.errors import (
     WireError,
 )
 from rmqkit.transport.dial import dial, reason
-from rmqkit.waiting import Deadline
-from rmqkit.wire.codes import ResponseCode, request_name
-from rmqkit.wire.frames import FLAG_ONEWAY, Command, FrameDecoder, encode
+from rmqkit.transport.incoming import Incoming, OnRequest
+from rmqkit.transport.ticket import Done, Ticket
+from rmqkit.wire.codes import request_name
+from rmqkit.wire.frames import Command, FrameDecoder, Request
 
 DEFAULT_CONNECT_TIMEOUT_S = 3.0
 
 _READ_BYTES = 262_144
 _OPAQUE_LIMIT = 0x7FFF_FFFF
+_SLICE_S = 0.25
 _LONGEST_POLL_S = 3600.0
+_TURN_S = 0.005
+_OWN_ANSWER_TIMEOUT_S = 3.0
 
 
 class Channel:
@@ -44,29 +56,44 @@ class Channel:
     time-out leaves it usable, and the late answer is dropped when it comes.
     """
 
-    def __init__(self, stream: socket.socket, *, address: str) -> None:
+    def __init__(self, stream: socket.socket, *, address: str, on_request: OnRequest | None = None) -> None:
         """Take over a connected socket; :meth:`open` is the usual way."""
-        stream.settimeout(0.0)
+        stream.settimeout(None)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, int(_SLICE_S * 1_000_000)))
         self.address = address
         self._socket = stream
         self._decoder = FrameDecoder()
+        self._buffer = bytearray(_READ_BYTES)
+        self._view = memoryview(self._buffer)
+        self._readable = select.poll()  # used with the reader's lock only
+        self._readable.register(stream, select.POLLIN)
+        self._writable = select.poll()  # used with the writer's lock only
+        self._writable.register(stream, select.POLLOUT)
         self._opaques = itertools.count(1)
-        self._state = threading.Condition()
-        self._write_lock = threading.Lock()
-        self._waiting: set[int] = set()
-        self._answers: dict[int, Command] = {}
-        self._reading = False
-        self._users = 0
+        # Only who holds the reader's lock reads, only who holds the writer's writes, and the socket is closed by who
+        # holds both: nobody works on a descriptor that has become another one's.
+        self._reader = threading.Lock()
+        self._writer = threading.Lock()
+        self._tickets: dict[int, Ticket] = {}
+        self._sleepers: dict[int, Ticket] = {}  # those whose owner sleeps because another one reads
+        self._incoming = Incoming(address, on_request)
+        self._outbox: deque[bytes] = deque()  # our answers; written by whoever has the writer's lock
         self._retired = False
         self._failure: _Failure | None = None
         self._closed = False
 
     @classmethod
-    def open(cls, address: str, *, connect_timeout_s: float = DEFAULT_CONNECT_TIMEOUT_S) -> Self:
+    def open(
+        cls,
+        address: str,
+        *,
+        connect_timeout_s: float = DEFAULT_CONNECT_TIMEOUT_S,
+        on_request: OnRequest | None = None,
+    ) -> Self:
         """Connect to ``host:port``. Raises :class:`ConnectFailedError`, with the reason, within the time
-        given.
+        given. ``on_request`` as in :class:`~rmqkit.transport.pool.ChannelPool`.
         """
-        return cls(dial(address, timeout_s=connect_timeout_s), address=address)
+        return cls(dial(address, timeout_s=connect_timeout_s), address=address, on_request=on_request)
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +108,7 @@ class Channel:
         """Whether no further request can succeed on this connection."""
         return self._failure is not None
 
-    def request(self, command: Command, *, timeout_s: float) -> Command:
+    def request(self, command: Request, *, timeout_s: float) -> Command:
         """Send ``command`` under a number of its own and give the answer, whatever its code.
 
         Raises :class:`RequestTimeoutError`, :class:`ConnectionLostError` (both tell by ``request_sent``
@@ -89,43 +116,84 @@ class Channel:
         """
         return self.begin(command, timeout_s=timeout_s).answer()
 
-    def begin(self, command: Command, *, timeout_s: float) -> Ticket:
+    def begin(self, command: Request, *, timeout_s: float, done: Done | None = None) -> Ticket:
         """Send ``command`` and give a ticket for its answer, so that several requests can be under way at once.
 
-        Each ticket must be answered or abandoned. Raises what :meth:`request` raises until the request is written.
+        Each ticket must be answered or abandoned; ``done`` is where it goes once its answer is there. Raises what
+        :meth:`request` raises until the request is written.
         """
-        deadline = Deadline.after(timeout_s)
         opaque = next(self._opaques) & _OPAQUE_LIMIT
-        frame = encode(command, opaque=opaque)
-        self._enter()
-        ticket = Ticket(self, opaque, command, deadline, timeout_s)
+        frame = command.frame(opaque)
+        ticket = Ticket(self, opaque, command.code, timeout_s, done)
+        alone = not self._tickets
+        self._tickets[opaque] = ticket
         try:
-            with self._state:
-                self._waiting.add(opaque)
-            self._write(frame, command, deadline, timeout_s)
+            self._write(frame, command.code, ticket.deadline, timeout_s, check=alone)
         except BaseException:
-            ticket.abandon()
+            self._settle(ticket)
             raise
         return ticket
 
-    def oneway(self, command: Command, *, timeout_s: float) -> None:
-        """Send ``command`` marked as one-way: written to the connection, and nothing is known beyond that."""
-        deadline = Deadline.after(timeout_s)
-        marked = Command(
-            code=command.code,
-            flag=command.flag | FLAG_ONEWAY,
-            remark=command.remark,
-            ext=command.ext,
-            body=command.body,
-            language=command.language,
-            version=command.version,
-        )
-        frame = encode(marked, opaque=next(self._opaques) & _OPAQUE_LIMIT)
-        self._enter()
+    def begin_all(self, commands: Sequence[Request], *, timeout_s: float, done: Done) -> list[Ticket]:
+        """Send several requests with one write, as :meth:`begin` does. All of them, or the error, are as one."""
+        numbers = [next(self._opaques) & _OPAQUE_LIMIT for _ in commands]
+        frames = [command.frame(number) for command, number in zip(commands, numbers, strict=True)]
+        code, alone = commands[0].code, not self._tickets
+        tickets = [Ticket(self, number, code, timeout_s, done) for number in numbers]
+        self._tickets.update(zip(numbers, tickets, strict=True))
         try:
-            self._write(frame, command, deadline, timeout_s)
+            self._write(b"".join(frames), code, tickets[0].deadline, timeout_s, check=alone)
+        except BaseException:
+            for ticket in tickets:
+                self._settle(ticket)
+            raise
+        return tickets
+
+    def oneway(self, command: Request, *, timeout_s: float) -> None:
+        """Send ``command`` marked as one-way: written to the connection, and nothing is known beyond that."""
+        frame = command.frame(next(self._opaques) & _OPAQUE_LIMIT, oneway=True)
+        self._write(frame, command.code, time.monotonic() + timeout_s, timeout_s, check=not self._tickets)
+
+    def drive(self, *, timeout_s: float) -> None:
+        """Read what comes within ``timeout_s`` seconds, once: for who waits for a ``done`` queue to fill.
+
+        Waits a moment at most while another thread reads: what comes is delivered by that one. Never raises for the
+        connection: each ticket learns by itself that it is lost.
+        """
+        if self._failure is not None:
+            return
+        if self._reader.acquire(blocking=False) or self._reader.acquire(timeout=min(timeout_s, _TURN_S)):
+            try:
+                self._read_some(timeout_s)
+            finally:
+                self._stop_reading()
+            self._serve_peer()
+
+    def listen(self, *, timeout_s: float) -> None:
+        """Read for ``timeout_s`` seconds, so that the peer's own requests are taken while nobody waits for an answer.
+
+        Raises as a request would when the connection is lost; returns early when the channel is retired.
+        """
+        ticket = Ticket(self, -next(self._opaques), 0, timeout_s)
+        try:
+            while self._failure is None and not self._retired:
+                left = ticket.deadline - time.monotonic()
+                if left <= 0:
+                    return
+                if self._reader.acquire(blocking=False):
+                    try:
+                        self._read_some(min(left, _SLICE_S))
+                    finally:
+                        self._stop_reading()
+                    self._serve_peer()
+                elif ticket.can_sleep():
+                    ticket.sleep(min(left, _SLICE_S))
+                else:
+                    self._sleepers[ticket.opaque] = ticket
         finally:
-            self._leave()
+            self._settle(ticket)
+        if self._failure is not None and not self._retired:
+            raise self._failure.error(request_sent=True)
 
     def close(self) -> None:
         """Close the connection; requests in flight get :class:`ConnectionLostError`. May be called twice."""
@@ -133,221 +201,183 @@ class Channel:
 
     def retire(self) -> None:
         """Close as soon as the last request in flight has ended."""
-        with self._state:
-            self._retired = True
-            idle = self._users == 0
-        if idle:
-            self.close()
+        self._retired = True
+        if not self._tickets:
+            self._fail("the channel was retired")
 
-    def _settle(self, opaque: int) -> None:
-        with self._state:
-            self._waiting.discard(opaque)
-            self._answers.pop(opaque, None)
-        self._leave()
+    # -- the end of a request, and of the connection
 
-    # -- life of the socket: closed by whoever leaves last, so that nobody works on a reused descriptor
-
-    def _enter(self) -> None:
-        with self._state:
-            if self._failure is not None:
-                raise self._failure.error(request_sent=False)
-            self._users += 1
-
-    def _leave(self) -> None:
-        with self._state:
-            self._users -= 1
-            close = self._users == 0 and (self._failure is not None or self._retired)
-            if close:
-                self._close_socket()
+    def _settle(self, ticket: Ticket) -> None:
+        if self._sleepers and self._sleepers.pop(ticket.opaque, None) is not None and not self._reader.locked():
+            self._hand_over()  # it may have been woken to read, and does not want to any more
+        if self._tickets.pop(ticket.opaque, None) is not None and self._retired and not self._tickets:
+            self._fail("the channel was retired")
 
     def _fail(self, what: str, *, hint: str = "", garbage: WireError | None = None) -> None:
-        with self._state:
-            if self._failure is None:
-                self._failure = _Failure(self.address, what, hint, garbage)
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever reads it
-            if self._users == 0:
-                self._close_socket()
-            self._state.notify_all()
-
-    def _close_socket(self) -> None:
         if self._failure is None:
-            self._failure = _Failure(self.address, "the channel was retired", "", None)
-        if not self._closed:
-            self._closed = True
-            self._socket.close()
+            self._failure = _Failure(self.address, what, hint, garbage)
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever reads it
+        for ticket in (*self._tickets.values(), *self._sleepers.values()):
+            if ticket.got is None:
+                ticket.wake()
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        while not self._closed and self._writer.acquire(blocking=False):  # else its holder comes by here
+            try:
+                if self._reader.acquire(blocking=False):
+                    self._closed = True
+                    self._socket.close()
+                    self._reader.release()
+            finally:
+                self._writer.release()
+            if self._reader.locked():  # its holder comes by here
+                return
 
     # -- writing
 
-    def _write(self, frame: bytes, command: Command, deadline: Deadline, timeout_s: float) -> None:
-        if not self._write_lock.acquire(timeout=deadline.left_s):
-            raise self._timed_out(command, timeout_s, sent=False, why="another request was still being written")
+    def _write(self, frame: bytes, code: int, deadline: float, timeout_s: float, *, check: bool) -> None:
+        if not self._writer.acquire(blocking=False) and not self._writer.acquire(
+            timeout=max(deadline - time.monotonic(), 0)
+        ):
+            raise self._timed_out(code, timeout_s, sent=False, why="another request was still being written")
         try:
-            if self._looks_stale():
+            if self._failure is not None or (check and self._looks_stale()):
                 raise self._failed(request_sent=False)
-            view = memoryview(frame)
-            while view:
-                try:
-                    view = view[self._socket.send(view) :]
-                    continue
-                except BlockingIOError:
-                    pass
-                except OSError as error:
-                    sent = len(view) < len(frame)
-                    self._fail(f"the connection broke while a request was written ({reason(error)})")
-                    raise self._failed(request_sent=sent) from error
-                if not self._poll(select.POLLOUT, deadline) and deadline.passed:
-                    sent = len(view) < len(frame)
-                    if sent:  # half a frame cannot be taken back
-                        self._fail("a request was cut off by its deadline")
-                    raise self._timed_out(command, timeout_s, sent=sent, why="the peer takes no bytes")
+            self._send_all(frame, code, deadline, timeout_s)
         finally:
-            self._write_lock.release()
+            self._writer.release()
+            self._serve_peer()
+            if self._failure is not None:
+                self._close_if_unused()
+
+    def _send_all(self, frame: bytes, code: int, deadline: float, timeout_s: float) -> None:
+        sent = 0
+        while sent < len(frame):
+            try:
+                sent += self._socket.send(memoryview(frame)[sent:] if sent else frame, socket.MSG_DONTWAIT)
+                continue
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._fail(f"the connection broke while a request was written ({reason(error)})")
+                raise self._failed(request_sent=sent > 0) from error
+            left = deadline - time.monotonic()
+            if not self._writable.poll(max(min(left, _LONGEST_POLL_S), 0) * 1000) and time.monotonic() >= deadline:
+                if sent:  # half a frame cannot be taken back
+                    self._fail("a request was cut off by its deadline")
+                raise self._timed_out(code, timeout_s, sent=sent > 0, why="the peer takes no bytes")
 
     def _looks_stale(self) -> bool:
         """Whether the peer closed the connection while it lay idle; reads what came in the meantime."""
-        with self._state:
-            if self._failure is not None:
-                return True
-            if self._reading:
-                return False
-            self._reading = True
-        try:
-            while self._poll(select.POLLIN, None):
-                if not self._read_some():
-                    return True
-        finally:
-            self._stop_reading()
+        if self._reader.acquire(blocking=False):
+            try:
+                while self._failure is None and self._readable.poll(0):
+                    self._receive(socket.MSG_DONTWAIT)
+            finally:
+                self._stop_reading()
         return self._failure is not None
 
     # -- reading
 
-    def _await(self, opaque: int, command: Command, deadline: Deadline, timeout_s: float) -> Command:
+    def _await(self, ticket: Ticket) -> Command:
         while True:
-            with self._state:
-                while True:
-                    answer = self._answers.pop(opaque, None)
-                    if answer is not None:
-                        return answer
-                    if self._failure is not None:
-                        raise self._failure.error(request_sent=True)
-                    if deadline.passed:
-                        raise self._timed_out(command, timeout_s, sent=True, why="no answer came")
-                    if not self._reading:
-                        self._reading = True
-                        break
-                    self._state.wait(deadline.left_s)
-            try:
-                while opaque not in self._answers and self._failure is None and not deadline.passed:
-                    if self._poll(select.POLLIN, deadline):
-                        self._read_some()
-            finally:
-                self._stop_reading()
+            if ticket.got is not None:
+                return ticket.got
+            if self._failure is not None:
+                raise self._failure.error(request_sent=True)
+            left = ticket.deadline - time.monotonic()
+            if left <= 0:
+                raise self._timed_out(ticket.code, ticket.timeout_s, sent=True, why="no answer came")
+            if self._reader.acquire(blocking=False):
+                try:
+                    while ticket.got is None and self._failure is None and left > 0:
+                        self._read_some(left)
+                        self._serve_peer()
+                        left = ticket.deadline - time.monotonic()
+                finally:
+                    self._stop_reading()
+            elif ticket.can_sleep():
+                ticket.sleep(left)
+            else:
+                self._sleepers[ticket.opaque] = ticket  # and look once more: the reader may have gone meanwhile
 
     def _stop_reading(self) -> None:
-        with self._state:
-            self._reading = False
-            self._state.notify_all()
+        self._reader.release()
+        if self._sleepers:
+            self._hand_over()
+        if self._failure is not None:
+            self._close_if_unused()
 
-    def _read_some(self) -> bool:
-        """Take what the socket has; only by the caller that set ``_reading``. False when the connection is
-        over.
-        """
+    def _hand_over(self) -> None:
+        """Wake one of those that sleep because another one was reading."""
+        for ticket in tuple(self._sleepers.values()):
+            if ticket.got is None:
+                ticket.wake()
+                return
+
+    def _read_some(self, wait_s: float) -> None:
+        """Wait up to ``wait_s`` seconds for bytes and take them; only with the reader's lock."""
+        if wait_s >= _SLICE_S:
+            self._receive(0)  # gives up by itself after a slice
+        elif self._readable.poll(max(wait_s, 0) * 1000):
+            self._receive(socket.MSG_DONTWAIT)
+
+    def _receive(self, flags: int) -> None:
         try:
-            data = self._socket.recv(_READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return True
+            count = self._socket.recv_into(self._buffer, 0, flags)
+        except BlockingIOError:
+            return
         except OSError as error:
             self._fail(f"the connection broke ({reason(error)})", hint=_LOST_HINT)
-            return False
-        if not data:
+            return
+        if not count:
             cut = f" in the middle of a frame ({self._decoder.buffered} bytes of it)"
             self._fail(f"the peer closed the connection{cut if self._decoder.buffered else ''}", hint=_LOST_HINT)
-            return False
+            return
         try:
-            for command in self._decoder.feed(data):
-                self._take(command)
+            for command in self._decoder.feed(self._view[:count]):
+                if command.is_response:
+                    ticket = self._tickets.get(command.opaque)
+                    if ticket is not None:
+                        ticket.deliver(command)
+                    # an answer that nobody waits for is dropped quietly
+                else:
+                    self._incoming.add(command)
         except WireError as error:
             self._fail(error.what, garbage=error)
-            return False
-        return True
 
-    def _take(self, command: Command) -> None:
-        if command.is_response:
-            with self._state:
-                if command.opaque in self._waiting:
-                    self._answers[command.opaque] = command
-                    self._state.notify_all()
-            return  # an answer that nobody waits for is dropped quietly
-        if not command.is_oneway:
-            self._refuse(command)
+    # -- the peer's own requests
 
-    def _refuse(self, command: Command) -> None:
-        """Tell a peer that asks *us* something that it is not supported; never wait for it."""
-        answer = Command.answer(
-            command, code=ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark="rmqkit answers no requests"
-        )
-        if self._write_lock.acquire(blocking=False):
+    def _serve_peer(self) -> None:
+        """Handle the requests that were read, and write our answers; never with the writer's lock held."""
+        if self._incoming.waiting:
+            self._outbox.extend(self._incoming.answers())
+        while self._outbox and self._failure is None and self._writer.acquire(blocking=False):
+            # Where another thread holds the lock it comes by here itself, right after it has let go.
             try:
-                frame = encode(answer)
-                if self._socket.send(frame) != len(frame):
-                    self._fail("an answer to the peer's own request did not fit into the connection")
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                self._fail(f"the connection broke ({reason(error)})")
+                while self._outbox and self._failure is None:
+                    self._send_all(self._outbox.popleft(), 0, time.monotonic() + _OWN_ANSWER_TIMEOUT_S, 0.0)
+            except (TransportError, WireError):
+                self._fail("the peer does not take the answer to its own request")
             finally:
-                self._write_lock.release()
+                self._writer.release()
 
     # -- helpers
-
-    def _poll(self, events: int, deadline: Deadline | None) -> bool:
-        poll = select.poll()
-        poll.register(self._socket, events)
-        wait_ms = 0.0 if deadline is None else min(deadline.left_s, _LONGEST_POLL_S) * 1000
-        return bool(poll.poll(wait_ms))
 
     def _failed(self, *, request_sent: bool) -> Exception:
         assert self._failure is not None
         return self._failure.error(request_sent=request_sent)
 
-    def _timed_out(self, command: Command, timeout_s: float, *, sent: bool, why: str) -> TransportError:
+    def _timed_out(self, code: int, timeout_s: float, *, sent: bool, why: str) -> TransportError:
         return RequestTimeoutError(
-            f"{self.address} gave no answer to request {request_name(command.code)} within {timeout_s:.3g} s ({why})",
+            f"{self.address} gave no answer to request {request_name(code)} within {timeout_s:.3g} s ({why})",
             address=self.address,
             request_sent=sent,
             hint="a peer that does not know a request code gives no answer at all; otherwise it is paused,"
             " cut off or overloaded",
         )
-
-
-class Ticket:
-    """One request under way on a channel; made by :meth:`Channel.begin`. For one thread."""
-
-    __slots__ = ("_channel", "_command", "_deadline", "_opaque", "_settled", "_timeout_s")
-
-    def __init__(self, channel: Channel, opaque: int, command: Command, deadline: Deadline, timeout_s: float) -> None:
-        self._channel = channel
-        self._opaque = opaque
-        self._command = command
-        self._deadline = deadline
-        self._timeout_s = timeout_s
-        self._settled = False
-
-    def answer(self) -> Command:
-        """Wait for the answer until the deadline that began with the request; raises as a request does."""
-        try:
-            return self._channel._await(  # noqa: SLF001 - a ticket is the channel's own other half
-                self._opaque, self._command, self._deadline, self._timeout_s
-            )
-        finally:
-            self.abandon()
-
-    def abandon(self) -> None:
-        """Want the answer no more; it is dropped when it comes. May be called twice."""
-        if not self._settled:
-            self._settled = True
-            self._channel._settle(self._opaque)  # noqa: SLF001
 
 
 _LOST_HINT = "the process ended, or (behind Docker's port proxy) nothing listens there any more"

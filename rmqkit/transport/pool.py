@@ -7,13 +7,18 @@ retries of requests whose effect is unknown (``rmqkit.client``).
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from rmqkit.errors import ConnectionLostError, RequestTimeoutError, UsageError, WireError
-from rmqkit.transport.channel import Channel, Ticket
+from rmqkit.transport.channel import Channel
+from rmqkit.transport.incoming import OnRequest
+from rmqkit.transport.ticket import Done, Ticket
 from rmqkit.waiting import Deadline
-from rmqkit.wire.frames import Command
+from rmqkit.wire.frames import Command, Request
+
+T = TypeVar("T")
 
 BREAKING = (ConnectionLostError, RequestTimeoutError, WireError)
 """After these a channel is not used for another request. After a time-out the connection may be a dead one that TCP
@@ -25,6 +30,18 @@ class Requester(Protocol):
 
     def request(self, address: str, command: Command, *, timeout_s: float) -> Command:
         """The answer to ``command``, or an error of the transport."""
+        ...
+
+
+class Sender(Requester, Protocol):
+    """A requester that takes any request that can make its frame, and writes what wants no answer."""
+
+    def request(self, address: str, command: Request, *, timeout_s: float) -> Command:
+        """The answer to ``command``, or an error of the transport."""
+        ...
+
+    def oneway(self, address: str, command: Request, *, timeout_s: float) -> None:
+        """Write ``command``, marked as one-way, or raise an error of the transport."""
         ...
 
 
@@ -49,10 +66,19 @@ class Pipeline(Requester, Protocol):
 
 
 class ChannelPool:
-    """Channels by address, safe for use by several threads; closing it ends all of them."""
+    """Channels by address, safe for use by several threads; closing it ends all of them.
 
-    def __init__(self, *, connect_timeout_s: float = 3.0) -> None:
+    ``on_request(address, command)`` is called for each request that a peer makes of *us* (brokers do, after a
+    heartbeat: CHECK_TRANSACTION_STATE, NOTIFY_CONSUMER_IDS_CHANGED and others), by whichever thread reads. What it
+    returns is sent as the answer, under the request's number; None is answered with "not supported"; a one-way request
+    is never answered. It must be quick and must not wait for an answer over the same pool: the thread that it runs in
+    is the one that would read it (``oneway`` is fine). An error that it raises is answered to the peer and given to
+    ``threading.excepthook``.
+    """
+
+    def __init__(self, *, connect_timeout_s: float = 3.0, on_request: OnRequest | None = None) -> None:
         self._connect_timeout_s = connect_timeout_s
+        self._on_request = on_request
         self._lock = threading.Lock()
         self._channels: dict[str, Channel] = {}
         self._opening: dict[str, threading.Lock] = {}
@@ -66,7 +92,7 @@ class ChannelPool:
     ) -> None:
         self.close()
 
-    def request(self, address: str, command: Command, *, timeout_s: float) -> Command:
+    def request(self, address: str, command: Request, *, timeout_s: float) -> Command:
         """Send ``command`` to ``address`` and give the answer; connecting counts into ``timeout_s``.
 
         A kept connection that turns out closed before anything was written is replaced once. Nothing else is
@@ -74,29 +100,40 @@ class ChannelPool:
         """
         return self.begin(address, command, timeout_s=timeout_s).answer()
 
-    def begin(self, address: str, command: Command, *, timeout_s: float) -> PoolTicket:
+    def begin(self, address: str, command: Request, *, timeout_s: float) -> PoolTicket:
         """Send ``command`` as :meth:`request` does, and give a ticket for its answer."""
-        deadline = Deadline.after(timeout_s)
-        channel, is_new = self._channel(address, deadline)
-        try:
-            return self._begin(address, channel, command, deadline)
-        except ConnectionLostError as error:
-            if error.request_sent or is_new:
-                raise
-        channel, _ = self._channel(address, deadline)
-        return self._begin(address, channel, command, deadline)
 
-    def oneway(self, address: str, command: Command, *, timeout_s: float) -> None:
+        def begin(channel: Channel, left_s: float) -> PoolTicket:
+            return PoolTicket(self, address, channel, channel.begin(command, timeout_s=left_s))
+
+        return self._on_a_channel(address, begin, timeout_s)
+
+    def begin_all(self, address: str, commands: Sequence[Request], *, timeout_s: float, done: Done) -> list[Ticket]:
+        """Send several requests with one write; each ticket goes to ``done`` when its answer came, or the connection
+        was lost. Whoever waits reads with :meth:`Channel.drive`, and looks after the deadlines.
+        """
+        return self._on_a_channel(
+            address, lambda channel, left_s: channel.begin_all(commands, timeout_s=left_s, done=done), timeout_s
+        )
+
+    def oneway(self, address: str, command: Request, *, timeout_s: float) -> None:
         """Write ``command`` to ``address``, marked as one-way."""
+        self._on_a_channel(address, lambda channel, left_s: channel.oneway(command, timeout_s=left_s), timeout_s)
+
+    def listen(self, address: str, *, timeout_s: float) -> None:
+        """Read the connection to ``address`` for up to ``timeout_s`` seconds, so that the peer's requests are taken
+        even while nobody waits for an answer.
+
+        Connects where there is no connection. Returns at the end of the time, or earlier when the connection was
+        replaced: call it in a loop. Raises what a request would when the connection is lost.
+        """
         deadline = Deadline.after(timeout_s)
-        channel, is_new = self._channel(address, deadline)
+        channel, _ = self._channel(address, deadline)
         try:
-            channel.oneway(command, timeout_s=deadline.left_s)
-        except ConnectionLostError as error:
-            self._drop(address, channel)
-            if error.request_sent or is_new:
-                raise
-            self._channel(address, deadline)[0].oneway(command, timeout_s=deadline.left_s)
+            channel.listen(timeout_s=deadline.left_s)
+        except BREAKING:
+            self.retire(address, channel)
+            raise
 
     def forget(self, address: str) -> None:
         """Drop the channel to ``address``, if there is one; requests in flight on it end first."""
@@ -104,6 +141,13 @@ class ChannelPool:
             channel = self._channels.pop(address, None)
         if channel is not None:
             channel.retire()
+
+    def retire(self, address: str, channel: Channel) -> None:
+        """Use another connection from now on; requests in flight on ``channel`` may still be answered."""
+        with self._lock:
+            if self._channels.get(address) is channel:
+                del self._channels[address]
+        channel.retire()
 
     def close(self) -> None:
         """Close all channels. Requests in flight get :class:`ConnectionLostError`."""
@@ -114,12 +158,23 @@ class ChannelPool:
         for channel in channels:
             channel.close()
 
-    def _begin(self, address: str, channel: Channel, command: Command, deadline: Deadline) -> PoolTicket:
-        try:
-            return PoolTicket(self, address, channel, channel.begin(command, timeout_s=deadline.left_s))
-        except BREAKING:
-            self._drop(address, channel)
-            raise
+    def _on_a_channel(self, address: str, act: Callable[[Channel, float], T], timeout_s: float) -> T:
+        """Act on the kept connection, and once more on a new one where that turns out closed before anything was
+        written.
+        """
+        deadline = Deadline.after(timeout_s)
+        for may_repeat in (True, False):
+            channel, is_new = self._channels.get(address), False
+            if channel is None or channel.is_broken:
+                channel, is_new = self._channel(address, deadline)
+            try:
+                return act(channel, deadline.left_s)
+            except BREAKING as error:
+                self.retire(address, channel)
+                stale = isinstance(error, ConnectionLostError) and not error.request_sent and not is_new
+                if not (stale and may_repeat):
+                    raise
+        raise AssertionError("the second turn returns or raises")
 
     def _channel(self, address: str, deadline: Deadline) -> tuple[Channel, bool]:
         channel = self._existing(address)
@@ -137,7 +192,11 @@ class ChannelPool:
             channel = self._existing(address)
             if channel is not None:
                 return channel, False
-            channel = Channel.open(address, connect_timeout_s=min(self._connect_timeout_s, deadline.left_s))
+            channel = Channel.open(
+                address,
+                connect_timeout_s=min(self._connect_timeout_s, deadline.left_s),
+                on_request=self._on_request,
+            )
             with self._lock:
                 if not self._closed:
                     self._channels[address] = channel
@@ -157,12 +216,6 @@ class ChannelPool:
                 return None
             return channel
 
-    def _drop(self, address: str, channel: Channel) -> None:
-        with self._lock:
-            if self._channels.get(address) is channel:
-                del self._channels[address]
-        channel.retire()
-
 
 class PoolTicket:
     """A request under way through a pool; made by :meth:`ChannelPool.begin`."""
@@ -180,7 +233,7 @@ class PoolTicket:
         try:
             return self._ticket.answer()
         except BREAKING:
-            self._pool._drop(self._address, self._channel)  # noqa: SLF001 - a ticket is the pool's own other half
+            self._pool.retire(self._address, self._channel)
             raise
 
     def abandon(self) -> None:

@@ -6,11 +6,13 @@ connections.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from rmqkit.errors import ConnectFailedError
-from rmqkit.wire.frames import Command
+from rmqkit.transport.incoming import Incoming, OnRequest
+from rmqkit.wire.frames import Command, Request, decode
 
 Handler = Callable[[Command], Command]
 """Takes the request, gives the answer (``Command.answer(request, …)``) or raises what a transport would
@@ -30,20 +32,25 @@ class ScriptedPool:
     """Stands where a :class:`~rmqkit.transport.pool.ChannelPool` stands; ``on`` says what answers what.
 
     A request that no handler is set for fails as a connection to a dead port does. Handlers given as a list
-    are used one after the other; the last one stays.
+    are used one after the other; the last one stays. What a peer asks of us is put in with ``peer_asks``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_request: OnRequest | None = None) -> None:
         self._handlers: dict[tuple[str, int], list[Handler]] = {}
+        self._on_request = on_request
+        self._requests: deque[Asked] = deque()
         self.asked: list[Asked] = []
+        self.answered: list[Asked] = []
 
     def on(self, address: str, code: int, *handlers: Handler) -> None:
         """Answer ``code`` at ``address`` with ``handlers`` in turn."""
         self._handlers[address, int(code)] = list(handlers)
 
-    def request(self, address: str, command: Command, *, timeout_s: float) -> Command:
+    def request(self, address: str, command: Request, *, timeout_s: float) -> Command:
         """Record the request and let its handler answer."""
         del timeout_s
+        if not isinstance(command, Command):
+            command = decode(command.frame(0))
         self.asked.append(Asked(address, command))
         handlers = self._handlers.get((address, command.code))
         if not handlers:
@@ -55,9 +62,26 @@ class ScriptedPool:
         handler = handlers.pop(0) if len(handlers) > 1 else handlers[0]
         return handler(command)
 
-    def begin(self, address: str, command: Command, *, timeout_s: float) -> ScriptedAnswer:
+    def begin(self, address: str, command: Request, *, timeout_s: float) -> ScriptedAnswer:
         """The same, answered when it is asked for."""
         return ScriptedAnswer(self, address, command, timeout_s)
+
+    def oneway(self, address: str, command: Request, *, timeout_s: float) -> None:
+        """Record the request; its handler may raise, and what it answers is dropped."""
+        self.request(address, decode(command.frame(0, oneway=True)), timeout_s=timeout_s)
+
+    def peer_asks(self, address: str, command: Command) -> None:
+        """The peer at ``address`` makes a request of us: ``on_request`` gets it at the next :meth:`listen` there."""
+        self._requests.append(Asked(address, command))
+
+    def listen(self, address: str, *, timeout_s: float) -> None:
+        """Hand the requests of the peer at ``address`` to ``on_request``; our answers are kept in ``answered``."""
+        del timeout_s
+        incoming = Incoming(address, self._on_request)
+        for asked in [each for each in self._requests if each.address == address]:
+            self._requests.remove(asked)
+            incoming.add(asked.command)
+        self.answered += [Asked(address, decode(frame)) for frame in incoming.answers()]
 
     def codes(self, address: str) -> tuple[int, ...]:
         """The codes that were asked at ``address``, in order."""
@@ -70,7 +94,7 @@ class ScriptedAnswer:
 
     pool: ScriptedPool
     address: str
-    command: Command
+    command: Request
     timeout_s: float
 
     def answer(self) -> Command:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Protocol
 
 from rmqkit.errors import FrameTooLargeError, WireError
 
@@ -54,6 +55,19 @@ _INT = struct.Struct(">i")
 _SHORT = struct.Struct(">h")
 
 
+class Request(Protocol):
+    """What a connection can send: a :class:`Command`, or something that makes its frame with less ado."""
+
+    @property
+    def code(self) -> int:
+        """The request's code, for messages."""
+        ...
+
+    def frame(self, opaque: int, *, oneway: bool = False) -> bytes:
+        """The whole frame, under the number ``opaque``; ``oneway`` marks it as one that wants no answer."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """One frame: a request, a one-way request, or an answer. ``ext`` holds the header's fields as text."""
@@ -76,6 +90,10 @@ class Command:
     def is_oneway(self) -> bool:
         """Whether the sender expects no answer."""
         return bool(self.flag & FLAG_ONEWAY)
+
+    def frame(self, opaque: int, *, oneway: bool = False) -> bytes:
+        """The whole frame of this command; raises what :func:`encode` raises."""
+        return encode(replace(self, flag=self.flag | FLAG_ONEWAY) if oneway else self, opaque=opaque)
 
     @classmethod
     def request(cls, code: int, *, ext: Mapping[str, object] | None = None, body: bytes = b"") -> Command:
@@ -113,15 +131,20 @@ def encode(command: Command, *, opaque: int | None = None, binary_header: bool =
     """
     number = command.opaque if opaque is None else opaque
     header = _encode_binary(command, number) if binary_header else _encode_json(command, number)
-    total = 4 + len(header) + len(command.body)
+    return join_frame(header, command.body, binary_header=binary_header)
+
+
+def join_frame(header: bytes, body: bytes, *, binary_header: bool = False) -> bytes:
+    """A frame of an encoded header and a body. Raises :class:`FrameTooLargeError` beyond the protocol's limit."""
+    total = 4 + len(header) + len(body)
     if total > MAX_FRAME_BYTES:
         raise FrameTooLargeError(
-            f"a frame of {total} bytes (header {len(header)}, body {len(command.body)}) is beyond"
+            f"a frame of {total} bytes (header {len(header)}, body {len(body)}) is beyond"
             f" the protocol's limit of {MAX_FRAME_BYTES}",
             hint="send a smaller body; the peer would close the connection",
         )
     kind = _BINARY_HEADER if binary_header else _JSON_HEADER
-    return b"".join((_LENGTHS.pack(total, kind << 24 | len(header)), header, command.body))
+    return b"".join((_LENGTHS.pack(total, kind << 24 | len(header)), header, body))
 
 
 def decode(frame: bytes) -> Command:
@@ -153,53 +176,67 @@ class FrameDecoder:
         """Bytes of a frame that is not complete yet."""
         return len(self._buffer)
 
-    def feed(self, data: bytes) -> Iterator[Command]:
+    def feed(self, data: bytes | memoryview) -> Iterator[Command]:
         """Add ``data`` at once; the iterator gives complete commands, then raises if what follows is no
-        frame.
+        frame. Exhaust it before ``data`` changes.
         """
-        self._buffer += data
-        return self._drain()
+        if self._buffer or len(data) < 8:
+            self._buffer += data
+            return self._drain_buffer()
+        return self._drain(data)
 
-    def _drain(self) -> Iterator[Command]:
+    def _drain_buffer(self) -> Iterator[Command]:
         buffer = self._buffer
-        while len(buffer) >= 4:
-            total = int.from_bytes(buffer[:4], "big")
-            if total > MAX_FRAME_BYTES:
-                raise FrameTooLargeError(
-                    f"{self._where()} announces {total} bytes, beyond the protocol's limit of"
-                    f" {MAX_FRAME_BYTES}; first bytes {bytes(buffer[:24])!r}",
-                    hint=_guess(bytes(buffer[:24])),
-                )
-            if total < 4:
+        total = int.from_bytes(buffer[:4], "big")
+        if 4 <= total <= MAX_FRAME_BYTES and len(buffer) < 4 + total:
+            return iter(())  # a large frame comes in many pieces: do not copy them each time
+        self._buffer = bytearray()
+        return self._drain(memoryview(buffer))
+
+    def _drain(self, data: bytes | memoryview) -> Iterator[Command]:
+        at, end = 0, len(data)
+        while end - at >= 8:
+            total, word = _LENGTHS.unpack_from(data, at)
+            kind, header_end, frame_end = word >> 24, at + 8 + (word & 0xFFFFFF), at + 4 + total
+            if frame_end > end or total < 4:
+                break
+            if header_end > frame_end:
+                first = bytes(data[at : at + 24])
                 raise WireError(
-                    f"{self._where()} announces {total} bytes, fewer than its own header length field;"
-                    f" first bytes {bytes(buffer[:24])!r}",
-                    hint=_guess(bytes(buffer[:24])),
-                )
-            if len(buffer) < 4 + total:
-                return
-            word = int.from_bytes(buffer[4:8], "big")
-            kind, header_end = word >> 24, 8 + (word & 0xFFFFFF)
-            first = bytes(buffer[:24])
-            with memoryview(buffer) as view:  # one copy each, whatever the size
-                header, body = bytes(view[8:header_end]), bytes(view[header_end : 4 + total])
-            del buffer[: 4 + total]
-            if header_end > 4 + total:
-                raise WireError(
-                    f"{self._where()} has a header of {header_end - 8} bytes in {total - 4}; first bytes {first!r}",
+                    f"{self._where()} has a header of {word & 0xFFFFFF} bytes in {total - 4}; first bytes {first!r}",
                     hint=_guess(first),
                 )
-            command = self._decode(kind, header, body, first)
+            # one copy each, whatever the size
+            header, body = bytes(data[at + 8 : header_end]), bytes(data[header_end:frame_end])
+            if kind == _JSON_HEADER:
+                command = _decode_json(header, body)
+            elif kind == _BINARY_HEADER:
+                command = _decode_binary(header, body)
+            else:
+                first = bytes(data[at : at + 24])
+                raise WireError(
+                    f"{self._where()} has header type {kind}; RocketMQ knows 0 (JSON) and 1 (binary);"
+                    f" first bytes {first!r}",
+                    hint=_guess(first),
+                )
             self._seen_any = True
+            at = frame_end
             yield command
+        if at < end:
+            self._buffer += data[at:]
+            total = int.from_bytes(self._buffer[:4], "big")
+            if len(self._buffer) >= 4 and not 4 <= total <= MAX_FRAME_BYTES:
+                raise self._bad_total(total, bytes(self._buffer[:24]))
 
-    def _decode(self, kind: int, header: bytes, body: bytes, first: bytes) -> Command:
-        if kind == _JSON_HEADER:
-            return _decode_json(header, body)
-        if kind == _BINARY_HEADER:
-            return _decode_binary(header, body)
-        raise WireError(
-            f"{self._where()} has header type {kind}; RocketMQ knows 0 (JSON) and 1 (binary); first bytes {first!r}",
+    def _bad_total(self, total: int, first: bytes) -> WireError:
+        if total > MAX_FRAME_BYTES:
+            return FrameTooLargeError(
+                f"{self._where()} announces {total} bytes, beyond the protocol's limit of"
+                f" {MAX_FRAME_BYTES}; first bytes {first!r}",
+                hint=_guess(first),
+            )
+        return WireError(
+            f"{self._where()} announces {total} bytes, fewer than its own header length field; first bytes {first!r}",
             hint=_guess(first),
         )
 

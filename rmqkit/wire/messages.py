@@ -176,6 +176,9 @@ def encode_properties(properties: Mapping[str, str]) -> str:
     Raises :class:`UsageError` where a name is empty or a text holds one of the two separators, which would
     come back as other properties than were sent.
     """
+    text = "".join([f"{name}\x01{value}\x02" for name, value in properties.items()])
+    if text.count("\x01") == text.count("\x02") == len(properties) and "" not in properties:
+        return text
     for name, value in properties.items():
         if not name or _FORBIDDEN.search(name) or _FORBIDDEN.search(value):
             raise UsageError(
@@ -183,7 +186,7 @@ def encode_properties(properties: Mapping[str, str]) -> str:
                 " \\x01 or \\x02",
                 hint="the protocol separates properties with these two characters and cannot escape them",
             )
-    return "".join(f"{name}\x01{value}\x02" for name, value in properties.items())
+    return text
 
 
 def decode_properties(data: bytes | str) -> dict[str, str]:

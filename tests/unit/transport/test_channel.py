@@ -93,7 +93,7 @@ def test_answers_that_nobody_asked_for_are_dropped(start_peer: Start) -> None:
 
     with Channel.open(start_peer(behave).address) as channel:
         assert [ask(channel, text) for text in "abc"] == ["a", "b", "c"]
-        assert channel._answers == {}, "they are not kept either"
+        assert channel._tickets == {}, "they are not kept either"
 
 
 def test_a_peers_own_request_is_refused_and_its_oneway_ignored(start_peer: Start) -> None:
@@ -250,7 +250,7 @@ def test_a_request_behind_a_stuck_one_counts_as_not_sent(start_peer: Start) -> N
             ThreadPoolExecutor(1) as threads,
         ):
             stuck = threads.submit(channel.request, big, timeout_s=2.0)
-            until(channel._write_lock.locked)
+            until(channel._writer.locked)
             with pytest.raises(RequestTimeoutError, match="still being written") as caught:
                 ask(channel, timeout_s=0.2)
             assert not caught.value.request_sent
@@ -263,7 +263,7 @@ def test_closing_wakes_who_waits(start_peer: Start) -> None:
     with ThreadPoolExecutor(1) as threads:
         channel = Channel.open(start_peer(lambda stream: list(commands_from(stream)) and None).address)
         waiting = threads.submit(ask, channel)
-        until(lambda: bool(channel._waiting) and channel._reading)
+        until(lambda: bool(channel._tickets) and channel._reader.locked())
         time.sleep(0.1)  # now it waits for bytes
         started = time.monotonic()
         channel.close()
@@ -295,7 +295,7 @@ def test_a_retired_channel_lets_its_requests_finish(start_peer: Start) -> None:
     channel = Channel.open(start_peer(behave).address)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(ask, channel)
-        until(lambda: bool(channel._waiting))
+        until(lambda: bool(channel._tickets))
         channel.retire()
         release.set()
         assert waiting.result(5) == "x"

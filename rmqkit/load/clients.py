@@ -12,9 +12,10 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, Protocol
 
+from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import SendOutcome
+from rmqkit.client.pipeline import PipelinedProducer
 from rmqkit.client.producer import Producer
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.drivers.interface import DriverProducer
 from rmqkit.load.consumption import OpenReceiver, Receiver
 from rmqkit.load.plan import ReceivePlan, SendPlan
@@ -22,14 +23,20 @@ from rmqkit.transport.pool import ChannelPool
 from rmqkit.wire.messages import StoredMessage
 
 Done = Callable[[int, SendOutcome], None]
-"""Takes the place of a message in what was given to be sent, and what came of it; once for each message."""
+"""Takes the place of a message in what was given to be sent, and what came of it; once for each message.
+
+It is called in the sending thread, during a call of the sender."""
 
 
 class Sender(Protocol):
     """One thread's way to send."""
 
     def send(self, messages: Sequence[OutgoingMessage], done: Done) -> None:
-        """Send the messages; ``done`` is called for each, now or later, by whichever thread."""
+        """Send the messages; ``done`` is called for each, now or later."""
+        ...
+
+    def poll(self, timeout_s: float) -> int:
+        """Look after what is under way for up to ``timeout_s``; how much still is. At once 0 where nothing is."""
         ...
 
     def drain(self) -> None:
@@ -52,6 +59,10 @@ class SingleSender:
         for number, message in enumerate(messages):
             done(number, self._send(message))
 
+    def poll(self, timeout_s: float) -> int:  # noqa: ARG002 - nothing is waited for
+        """Nothing is under way between two calls."""
+        return 0
+
     def drain(self) -> None:
         """Nothing is under way between two sends."""
 
@@ -67,26 +78,28 @@ class BatchSender:
         for number, outcome in enumerate(self._producer.send_batch(messages)):
             done(number, outcome)
 
+    def poll(self, timeout_s: float) -> int:  # noqa: ARG002 - nothing is waited for
+        """Nothing is under way between two calls."""
+        return 0
+
     def drain(self) -> None:
         """Nothing is under way between two requests."""
-
-
-class _Pipeline(Protocol):
-    def submit(self, message: OutgoingMessage, *, on_done: Callable[[OutgoingMessage, SendOutcome], None]) -> None: ...
-
-    def flush(self) -> None: ...
 
 
 class WindowSender:
     """Several sends under way at once; giving one more waits while the window is full."""
 
-    def __init__(self, pipeline: _Pipeline) -> None:
+    def __init__(self, pipeline: PipelinedProducer) -> None:
         self._pipeline = pipeline
 
     def send(self, messages: Sequence[OutgoingMessage], done: Done) -> None:
         """Put them under way."""
         for number, message in enumerate(messages):
             self._pipeline.submit(message, on_done=partial(_told, done, number))
+
+    def poll(self, timeout_s: float) -> int:
+        """Hand out what comes."""
+        return self._pipeline.poll(timeout_s)
 
     def drain(self) -> None:
         """Wait for every answer; each is bounded in time."""
@@ -103,14 +116,14 @@ def built_in_senders(nameservers: Sequence[str], plan: SendPlan) -> OpenSender:
     @contextmanager
     def open_sender(_worker: int) -> Iterator[Sender]:
         with ChannelPool() as pool:
+            # The load is of the size that was asked for: nothing is compressed.
             if plan.window:
-                pipeline = importlib.import_module("rmqkit.client.pipeline")
-                with pipeline.PipelinedProducer(
-                    pool, nameservers, window=plan.window, timeout_s=plan.timeout_s
-                ) as producer:
-                    yield WindowSender(producer)
+                with PipelinedProducer(
+                    pool, nameservers, window=plan.window, timeout_s=plan.timeout_s, compress_over=None
+                ) as pipeline:
+                    yield WindowSender(pipeline)
                 return
-            producer = Producer(pool, nameservers, timeout_s=plan.timeout_s)
+            producer = Producer(pool, nameservers, timeout_s=plan.timeout_s, compress_over=None)
             yield BatchSender(producer) if plan.batch > 1 else SingleSender(producer.send_message)
 
     return open_sender

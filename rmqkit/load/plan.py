@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import random
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rmqkit.client.heartbeat import check_group
+from rmqkit.client.message import check_topic
 from rmqkit.drivers.interface import BUILT_IN, DRIVERS
 from rmqkit.errors import UsageError
 
@@ -23,8 +23,6 @@ DEFAULT_GROUP = "test_consumer_group"
 MOST_THREADS = 1000
 MOST_PROCESSES = 64
 LONGEST_S = 30 * 86_400.0
-_TOPIC = re.compile(r"[%|a-zA-Z0-9_-]{1,127}")
-_GROUP = re.compile(r"[%|a-zA-Z0-9_-]{1,255}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +149,7 @@ class ReceivePlan:
 
     def __post_init__(self) -> None:
         check_topic(self.topic)
-        if not _GROUP.fullmatch(self.group):
-            raise UsageError(f"not a group name: {self.group!r}", hint="1 to 255 of a-z A-Z 0-9 _ - % | (Validators)")
+        check_group(self.group)
         if not all(tag.strip() for tag in self.expression.split("||")):
             raise UsageError(f"--expression is {self.expression!r}", hint='"*", or tags: "TagA || TagB"')
         _whole("--threads", self.threads, most=MOST_THREADS)
@@ -170,12 +167,6 @@ class ReceivePlan:
         }
 
 
-def check_topic(topic: str) -> None:
-    """Raise UsageError for what no broker takes as a topic's name."""
-    if not _TOPIC.fullmatch(topic):
-        raise UsageError(f"not a topic name: {topic!r}", hint="1 to 127 of a-z A-Z 0-9 _ - % | (TopicValidator)")
-
-
 def check_limits(duration_s: float | None, count: int | None) -> None:
     """Raise UsageError for an end that cannot come."""
     if duration_s is not None and not 0 < duration_s <= LONGEST_S:
@@ -190,11 +181,3 @@ def _whole(option: str, value: int, *, least: int = 1, most: int | None = None) 
     if value < least or (most is not None and value > most):
         limits = f"{least} or more" if most is None else f"{least} to {most}"
         raise UsageError(f"{option} is {value}", hint=f"a whole number, {limits}")
-
-
-def merged(*options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of several sides as one mapping; a later side does not change what an earlier one said."""
-    out: dict[str, Any] = {}
-    for each in options:
-        out = {**each, **out}
-    return out

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmqkit.client.broker import BrokerClient
+from rmqkit.client.capabilities import BATCH, Capabilities
+from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.nameserver import NameServerClient
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.errors import ClusterError, NoLeaderError, NotFoundError, RmqkitError, UsageError
 from rmqkit.load.plan import SendPlan
 from rmqkit.transport.dial import parse_address
@@ -26,7 +27,6 @@ _STOCK_LIMIT = 4_194_304
 _STOCK_QUEUES = 8
 _STORED_BESIDES = 91
 """What a stored message has besides body, topic and properties (IPv4)."""
-_FIRST_WITH_BATCHES = (4, 8, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def survey(pool: Requester, nameservers: Sequence[str], *, topic: str, plan: Sen
     """Ask, and refuse what cannot be. ``plan`` is what will be sent; None where messages are only received.
 
     Raises ClusterError (no NameServer answers), NoLeaderError (no master is registered), NotFoundError (no such topic,
-    and none is made), UsageError (a body too large, a batch that this edition refuses).
+    and none is made), UsageError (a body too large), NotSupportedError (a batch that this edition refuses).
     """
     for address in nameservers:
         parse_address(address)
@@ -93,9 +93,12 @@ def survey(pool: Requester, nameservers: Sequence[str], *, topic: str, plan: Sen
             hint="wait for a leader: `rmqkit status --watch`",
         )
     if plan is not None:
+        capabilities = Capabilities(pool)
         for master in masters:
             _check_size(master, plan)
-            _check_batch(master, plan)
+            facts = capabilities.of(master.address) if plan.batch > 1 else None
+            if facts is not None:
+                facts.need(BATCH)
     queues = _queues(pool, nameservers, topic)
     made = False
     if not queues:
@@ -140,15 +143,6 @@ def _check_size(master: Master, plan: SendPlan) -> None:
         f"{what}: {whole} bytes, and {master.name} at {master.address} takes {limit} (its maxMessageSize)",
         hint="send less at once, or raise maxMessageSize in broker.conf",
     )
-
-
-def _check_batch(master: Master, plan: SendPlan) -> None:
-    old = bool(master.release) and master.release < _FIRST_WITH_BATCHES
-    if plan.batch > 1 and old and master.config.get("enableDLegerCommitLog") == "true":
-        raise UsageError(
-            f"--batch {plan.batch}: {master.name} is {master.version}, which refuses every batch in DLedger mode",
-            hint="batches work from 4.8.0 on (DLedgerCommitLog.putMessages); use --window, which every version takes",
-        )
 
 
 def _queues(pool: Requester, nameservers: Sequence[str], topic: str) -> dict[str, int]:

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import SendOutcome
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.load.batches import Ending, Times, ending_of
 from rmqkit.load.clients import OpenSender, Sender
 from rmqkit.load.pace import Backoff, Pace
@@ -29,6 +29,8 @@ PROBE_EVERY_S = 0.005
 A refusal by a port that nothing listens on takes microseconds. Ten threads that spin on it would take the processors
 from the brokers whose election they time, and 5 ms are finer than any outage.
 """
+
+_LOOK_S = 0.05
 
 Record = Callable[[int, int, Times, SendOutcome], None]
 """Takes the worker, the number of the message among its own, and the times and outcome of its send."""
@@ -63,9 +65,9 @@ class Worker:
         self._pace = Pace(first_s, interval_s=interval_s, catch_up=catch_up and bool(plan.rate))
         self._limit = plan.share(number)
         self._sequence = 0
-        self._lock = threading.Lock()
+        self._end_s = None if shift.end_ns is None else shift.end_ns / 1e9
         self._hold_s = 0.0
-        self._failed_at: float | None = None
+        self._failed_s: float | None = None
 
     @property
     def backed_off_s(self) -> float:
@@ -81,25 +83,22 @@ class Worker:
     def run(self, open_sender: OpenSender, stop: threading.Event) -> None:
         """Send. Returns when all that was sent has come to its outcome."""
         with open_sender(self._number) as sender:
-            while self._sequence != self._limit and self._wait_turn(stop):
+            while self._sequence != self._limit and self._wait_turn(sender, stop):
                 self._send_some(sender)
             sender.drain()
 
-    def _wait_turn(self, stop: threading.Event) -> bool:
+    def _wait_turn(self, sender: Sender, stop: threading.Event) -> bool:
         """Wait until the next message is due; False when there is none any more."""
         now_s = time.monotonic()
-        wait_s = self._pace.left_s(now_s)
-        with self._lock:
-            hold_s, self._hold_s = self._hold_s, 0.0
-            failed_at, self._failed_at = self._failed_at, None
-        if failed_at is not None:
-            wait_s = max(wait_s, failed_at + PROBE_EVERY_S - now_s)
-        wait_s = max(wait_s, hold_s)
-        end_ns = self._shift.end_ns
-        if end_ns is not None and now_s + wait_s >= end_ns / 1e9:
-            stop.wait(max(0.0, end_ns / 1e9 - now_s))
+        at_s = now_s + max(self._pace.left_s(now_s), self._hold_s)
+        if self._failed_s is not None:
+            at_s = max(at_s, self._failed_s + PROBE_EVERY_S)
+        self._hold_s, self._failed_s = 0.0, None
+        end_s = self._end_s
+        if end_s is not None and at_s >= end_s:
+            _wait(sender, stop, end_s)
             return False
-        return not (stop.wait(wait_s) if wait_s > 0 else stop.is_set())
+        return _wait(sender, stop, at_s)
 
     def _send_some(self, sender: Sender) -> None:
         plan, run, body = self._shift.plan, self._shift.run, self._shift.body
@@ -117,12 +116,20 @@ class Worker:
     def _done(self, first: int, due_ns: int, start_ns: int, number: int, outcome: SendOutcome) -> None:
         self._record(self._number, first + number, Times(due_ns, start_ns, time.monotonic_ns()), outcome)
         ending = ending_of(outcome)
-        if ending is Ending.FLOW_CONTROL:
-            if number == 0:  # a batch was refused as a whole: it is held back for once
-                with self._lock:
-                    self._hold_s = self._backoff.refused()
-        elif ending is Ending.ACKNOWLEDGED:
+        if ending is Ending.ACKNOWLEDGED:
             self._backoff.served()
-        elif not self._shift.plan.rate:
-            with self._lock:
-                self._failed_at = start_ns / 1e9
+        elif ending is not Ending.FLOW_CONTROL:
+            self._failed_s = None if self._shift.plan.rate else start_ns / 1e9
+        elif number == 0:  # a batch is refused as a whole, and held back for once
+            self._hold_s = self._backoff.refused()
+
+
+def _wait(sender: Sender, stop: threading.Event, until_s: float) -> bool:
+    """Wait, and look after what is under way meanwhile; False when it was stopped."""
+    while not stop.is_set():
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            return True
+        if not sender.poll(min(left_s, _LOOK_S)):
+            return not stop.wait(max(0.0, until_s - time.monotonic()))
+    return False

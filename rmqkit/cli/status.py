@@ -39,12 +39,12 @@ def run(*, namesrv: str | None, run: str | None, as_json: bool, watch: bool, lis
         build = BuildQuestion(stack, target.container) if target.container and not watch else None
         status = ask(pool, target.members, target.nameservers)
         if as_json:
-            answer = {"cluster": target.name, "build": build.answer() if build else "", **status.as_dict()}
+            answer = {"build": build.answer() if build else "", **status.as_dict()}
             show([json.dumps(answer, indent=2)])
         elif watch:
             _watch(pool, target)
         else:
-            show_wide(table(status, target.name))
+            show_wide(table(status))
             show([*_views(status), *([f"build: {build.answer()}"] if build else [])])
     return EXIT_OK if status.healthy else EXIT_FAILED
 
@@ -55,18 +55,17 @@ class Target:
 
     members: Members
     nameservers: list[str]
-    name: str
     container: str = ""
 
 
 def _target(pool: ChannelPool, namesrv: str | None, run: str | None) -> Target:
     if namesrv is not None:
         nameservers = [part.strip() for part in namesrv.replace(",", ";").split(";") if part.strip()]
-        return Target(discover(pool, nameservers), nameservers, namesrv)
+        return Target(discover(pool, nameservers), nameservers)
     found = choose_run(run)
     spec = ClusterSpec.from_json(found.spec_json)
     addresses = [nameserver.address for nameserver in spec.nameservers]
-    return Target(from_spec(spec), addresses, spec.cluster_name, found.container)
+    return Target(from_spec(spec), addresses, found.container)
 
 
 class BuildQuestion:
@@ -100,7 +99,7 @@ def _watch(pool: ChannelPool, target: Target) -> None:
     def picture() -> Group:
         status = ask(pool, target.members, target.nameservers)
         lines = "\n".join([*_views(status), time.strftime("%H:%M:%SZ", time.gmtime())])
-        return Group(table(status, target.name), Text(lines))
+        return Group(table(status), Text(lines))
 
     with Live(picture(), refresh_per_second=2) as live:
         while True:
@@ -108,7 +107,7 @@ def _watch(pool: ChannelPool, target: Target) -> None:
             live.update(picture())
 
 
-def table(status: ClusterStatus, cluster_name: str) -> Table:
+def table(status: ClusterStatus) -> Table:
     """The table of one status."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -120,7 +119,7 @@ def table(status: ClusterStatus, cluster_name: str) -> Table:
         result.add_column(name, justify="right", no_wrap=True)
     for group in status.groups:
         for view in group.peers:
-            result.add_row(*row(view, cluster_name))
+            result.add_row(*row(view, status.cluster_of(group.name) or "-"))
     return result
 
 

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 from rmqkit.cli.common import say, settings, show
-from rmqkit.cluster.cluster import Cluster, new_run_id
+from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.images import image_name
 from rmqkit.cluster.ports import FIRST_PORT, reserve_block
 from rmqkit.topology.spec import ClusterSpec, pod_ports_needed
@@ -22,7 +22,6 @@ def run(*, edition: str | None, peers: int, groups: int, nameservers: int, timeo
         def spec_at(base_port: int) -> ClusterSpec:
             return ClusterSpec.pod(
                 base_port=base_port,
-                name=new_run_id(),
                 edition=chosen.edition,
                 image=image_name(chosen.edition),
                 peers=peers,

@@ -93,8 +93,9 @@ class Cluster:
         """Start a cluster, wait until it is ready, and take it down at the end, whatever happens.
 
         Without a ``spec``: one NameServer and the group RaftNode00 of n0, n1, n2 of ``edition``, in a pod on free
-        ports of 127.0.0.1. ``timeout_s`` bounds each wait. Raises ImageError (not built), PortInUseError,
-        ComposeError, BrokerExitedError (with its last log lines) or NotReadyError (with each peer's view).
+        ports of 127.0.0.1. The Compose project gets the run's own name, whatever ``spec.name`` is. ``timeout_s``
+        bounds each wait. Raises ImageError (not built), PortInUseError, ComposeError, BrokerExitedError (with its last
+        log lines) or NotReadyError (with each peer's view).
         """
         with ExitStack() as stack:
             stack.enter_context(sigterm_unwinds())
@@ -103,7 +104,9 @@ class Cluster:
             run = new_run_id()
             if spec is None:
                 block = stack.enter_context(reserve_block(pod_ports_needed()))
-                spec = ClusterSpec.pod(base_port=block.base, name=run, edition=edition, image=image_name(edition))
+                spec = ClusterSpec.pod(base_port=block.base, edition=edition, image=image_name(edition))
+            # Two clusters under one Compose project would take over each other's containers.
+            spec = spec.replace(name=run)
             began = time.monotonic()
             containers = stack.enter_context(running(spec, engine=engine, run=run, keep=keep))
             up_s = time.monotonic() - began

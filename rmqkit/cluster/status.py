@@ -46,11 +46,13 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class NameServerStatus:
-    """What one NameServer says: broker id to address, per group; ``error`` where it did not answer."""
+    """What one NameServer says: broker id to address, per group, and the cluster of each group; ``error`` where it did
+    not answer."""
 
     address: str
     table: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     error: str = ""
+    clusters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,10 @@ class ClusterStatus:
         """One group by name."""
         return next(group for group in self.groups if group.name == name)
 
+    def cluster_of(self, group: str) -> str:
+        """The cluster to which a group belongs, as the NameServers say; empty while none of them knows it."""
+        return next((ns.clusters[group] for ns in self.nameservers if group in ns.clusters), "")
+
     def lines(self) -> list[str]:
         """A line a peer and a line a group: the text of errors and of plain logs."""
         lines = []
@@ -122,6 +128,7 @@ class ClusterStatus:
             "groups": [
                 {
                     "name": group.name,
+                    "cluster": self.cluster_of(group.name) or None,
                     "healthy": group.healthy,
                     "leader": group.leader.id if group.leader else None,
                     "raft_leader": group.raft_leader.id if group.raft_leader else None,
@@ -173,14 +180,14 @@ def ask_peer(pool: Pipeline, peer: Peer, members: Sequence[Peer], *, timeout_s: 
 def send_ahead(early: Prefetch, peer: Peer, members: Sequence[Peer], *, timeout_s: float, full: bool) -> None:
     """Send what :func:`ask_peer` will ask of one peer."""
     raft = RaftClient(early, peer.raft_address, group=peer.group, peer_id=peer.id)
-    early.expect(peer.raft_address, raft.metadata_command(), timeout_s=timeout_s)
+    asked = [raft.metadata_command()]
     other = _other(peer, members)
     if full and other is not None:
-        early.expect(peer.raft_address, raft.term_command(other_peer_id=other), timeout_s=timeout_s)
+        asked.append(raft.term_command(other_peer_id=other))
+    early.expect(peer.raft_address, *asked, timeout_s=timeout_s)
     if peer.address is not None:
-        early.expect(peer.address, Command.request(RequestCode.GET_BROKER_CONFIG), timeout_s=timeout_s)
-        if full:
-            early.expect(peer.address, Command.request(RequestCode.GET_BROKER_RUNTIME_INFO), timeout_s=timeout_s)
+        codes = [RequestCode.GET_BROKER_CONFIG, *([RequestCode.GET_BROKER_RUNTIME_INFO] if full else [])]
+        early.expect(peer.address, *map(Command.request, codes), timeout_s=timeout_s)
 
 
 def _other(peer: Peer, members: Sequence[Peer]) -> str | None:
@@ -222,7 +229,9 @@ def ask_nameserver(pool: Requester, address: str, *, timeout_s: float) -> NameSe
         info = NameServerClient(pool, address, timeout_s=timeout_s).cluster_info()
     except RmqkitError as error:
         return NameServerStatus(address, error=brief(error))
-    return NameServerStatus(address, {name: dict(broker.addresses) for name, broker in info.brokers.items()})
+    table = {name: dict(broker.addresses) for name, broker in info.brokers.items()}
+    clusters = {name: cluster for cluster, names in info.clusters.items() for name in names}
+    return NameServerStatus(address, table, clusters=clusters)
 
 
 def ask(
@@ -238,6 +247,8 @@ def ask(
     So one frozen peer, or three, cost one ``timeout_s`` together.
     """
     with Prefetch(pool) as early:
+        addresses = [address for peer in members.peers for address in (peer.raft_address, peer.address) if address]
+        early.connect((*addresses, *nameservers), timeout_s=timeout_s)
         for peer in members.peers:
             send_ahead(early, peer, members.of(peer.group), timeout_s=timeout_s, full=full)
         for address in nameservers:

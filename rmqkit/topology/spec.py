@@ -49,7 +49,8 @@ class ClusterSpec:
     """A whole cluster. Standard ones come from :meth:`stock` and :meth:`pod`; ``replace`` makes variants.
 
     ``config`` and ``nameserver_config`` are extra keys of broker.conf and namesrv.conf for every process; a
-    peer's own ``config`` wins over the cluster's.
+    peer's own ``config`` wins over the cluster's. ``name`` is the Compose project of the rendered file; a cluster that
+    the kit starts is named by its run instead.
     """
 
     name: str
@@ -176,7 +177,7 @@ class ClusterSpec:
         cls,
         *,
         base_port: int,
-        name: str,
+        name: str = "rmqkit",
         peers: int = 3,
         groups: int = 1,
         nameservers: int = 1,
@@ -242,8 +243,8 @@ class ClusterSpec:
         """A copy with other fields, validated again."""
         return replace(self, **changes)
 
-    def shifted(self, by: int, *, name: str) -> ClusterSpec:
-        """The same cluster under another Compose project, with every port ``by`` higher."""
+    def shifted(self, by: int) -> ClusterSpec:
+        """The same cluster with every port ``by`` higher."""
         servers = tuple(replace(server, port=server.port + by) for server in self.nameservers)
         groups = tuple(
             replace(
@@ -255,7 +256,7 @@ class ClusterSpec:
             )
             for group in self.groups
         )
-        return replace(self, name=name, nameservers=servers, groups=groups)
+        return replace(self, nameservers=servers, groups=groups)
 
     def to_json(self) -> str:
         """This specification as one line of JSON, for a label or a file; :meth:`from_json` reads it back."""

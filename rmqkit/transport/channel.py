@@ -134,7 +134,7 @@ class Channel:
             raise
         return ticket
 
-    def begin_all(self, commands: Sequence[Request], *, timeout_s: float, done: Done) -> list[Ticket]:
+    def begin_all(self, commands: Sequence[Request], *, timeout_s: float, done: Done | None = None) -> list[Ticket]:
         """Send several requests with one write, as :meth:`begin` does. All of them, or the error, are as one."""
         numbers = [next(self._opaques) & _OPAQUE_LIMIT for _ in commands]
         frames = [command.frame(number) for command, number in zip(commands, numbers, strict=True)]

@@ -7,8 +7,12 @@ is sent over the connection (``channel``).
 from __future__ import annotations
 
 import errno
+import os
+import select
 import socket
 import time
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 
 from rmqkit.errors import ConnectFailedError, UsageError
 from rmqkit.waiting import Deadline
@@ -37,12 +41,18 @@ def dial(address: str, *, timeout_s: float) -> socket.socket:
     try:
         return _connect(host, port, Deadline.after(max(timeout_s, 0.001)))
     except (OSError, UnicodeError) as error:
-        raise ConnectFailedError(
-            f"cannot connect to {address} ({reason(error)}, after {time.monotonic() - started:.2f} s)",
-            address=address,
-            request_sent=False,
-            hint="is the process running, and does it listen on this port and interface?",
-        ) from error
+        raise _connect_failed(address, error, time.monotonic() - started) from error
+
+
+def dial_all(addresses: Iterable[str], *, timeout_s: float) -> Mapping[str, socket.socket | ConnectFailedError]:
+    """:func:`dial` for many at once: hosts that are powered off cost ``timeout_s`` together, not each."""
+    deadline = Deadline.after(max(timeout_s, 0.001))
+    with ExitStack() as unfinished:
+        begun = {address: _begin(address, unfinished) for address in dict.fromkeys(addresses)}
+        # The system goes on connecting all of them while one is waited for.
+        out = {address: _finish(address, stream, deadline, timeout_s) for address, stream in begun.items()}
+        unfinished.pop_all()
+    return out
 
 
 def reason(error: Exception) -> str:
@@ -64,16 +74,66 @@ def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
         try:
             stream.settimeout(max(deadline.left_s, 0.001))
             stream.connect(target)
-            if stream.getsockname() == stream.getpeername():
-                # A port in the ephemeral range with no listener: TCP lets a socket connect to itself.
-                raise ConnectionRefusedError(errno.ECONNREFUSED, "nothing listens there")
-            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _made(stream)
         except OSError as error:
             stream.close()
             last = error
         except BaseException:
             stream.close()
             raise
-        else:
-            return stream
     raise last
+
+
+def _begin(address: str, unfinished: ExitStack) -> socket.socket | None:
+    """A socket that is connecting to the first address of the host, closed with ``unfinished``; None where none can."""
+    host, port = parse_address(address)
+    try:
+        family, kind, protocol, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        stream = unfinished.enter_context(socket.socket(family, kind, protocol))
+        stream.settimeout(0.0)
+        return stream if stream.connect_ex(target) in (0, errno.EINPROGRESS) else None
+    except (OSError, UnicodeError):
+        return None
+
+
+def _finish(
+    address: str, stream: socket.socket | None, deadline: Deadline, timeout_s: float
+) -> socket.socket | ConnectFailedError:
+    """What came of a connection that was begun: the socket, or why there is none."""
+    error: OSError = TimeoutError()
+    if stream is not None:
+        poll = select.poll()
+        poll.register(stream, select.POLLOUT)
+        try:
+            if poll.poll(deadline.left_s * 1000):
+                if not (code := stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+                    return _made(stream)
+                error = OSError(code, os.strerror(code))
+        except OSError as seen:
+            error = seen
+        stream.close()
+    if deadline.passed:
+        return _connect_failed(address, error, timeout_s)
+    try:
+        # The host may have further addresses; and this says why it fails.
+        return dial(address, timeout_s=deadline.left_s)
+    except ConnectFailedError as error:
+        return error
+
+
+def _made(stream: socket.socket) -> socket.socket:
+    """A connection that was just made, ready for use; raises where it is one to itself."""
+    if stream.getsockname() == stream.getpeername():
+        # A port in the ephemeral range with no listener: TCP lets a socket connect to itself.
+        raise ConnectionRefusedError(errno.ECONNREFUSED, "nothing listens there")
+    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return stream
+
+
+def _connect_failed(address: str, error: Exception, waited_s: float) -> ConnectFailedError:
+    return ConnectFailedError(
+        f"cannot connect to {address} ({reason(error)}, after {waited_s:.2f} s)",
+        address=address,
+        request_sent=False,
+        hint="is the process running, and does it listen on this port and interface?",
+    )

@@ -7,12 +7,13 @@ retries of requests whose effect is unknown (``rmqkit.client``).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from rmqkit.errors import ConnectionLostError, RequestTimeoutError, UsageError, WireError
+from rmqkit.errors import ConnectFailedError, ConnectionLostError, RequestTimeoutError, UsageError, WireError
 from rmqkit.transport.channel import Channel
+from rmqkit.transport.dial import dial_all
 from rmqkit.transport.incoming import OnRequest
 from rmqkit.transport.ticket import Done, Ticket
 from rmqkit.waiting import Deadline
@@ -64,6 +65,14 @@ class Pipeline(Requester, Protocol):
         """Send ``command``; the answer is waited for later."""
         ...
 
+    def begin_each(self, address: str, commands: Sequence[Command], *, timeout_s: float) -> Sequence[Pending]:
+        """Send ``commands``, at least one, with one write; each answer is waited for later."""
+        ...
+
+    def connect_all(self, addresses: Iterable[str], *, timeout_s: float) -> Mapping[str, ConnectFailedError]:
+        """Connect to those that have no connection yet, all at once; which cannot be reached, and why."""
+        ...
+
 
 class ChannelPool:
     """Channels by address, safe for use by several threads; closing it ends all of them.
@@ -107,6 +116,34 @@ class ChannelPool:
             return PoolTicket(self, address, channel, channel.begin(command, timeout_s=left_s))
 
         return self._on_a_channel(address, begin, timeout_s)
+
+    def begin_each(self, address: str, commands: Sequence[Request], *, timeout_s: float) -> list[PoolTicket]:
+        """:meth:`begin` for several requests to one address, with one write: the peer, and a proxy between, wake up
+        once for all of them.
+        """
+
+        def begin(channel: Channel, left_s: float) -> list[PoolTicket]:
+            tickets = channel.begin_all(commands, timeout_s=left_s)
+            return [PoolTicket(self, address, channel, ticket) for ticket in tickets]
+
+        return self._on_a_channel(address, begin, timeout_s)
+
+    def connect_all(self, addresses: Iterable[str], *, timeout_s: float) -> Mapping[str, ConnectFailedError]:
+        """Connect to every address that has no channel yet, all at once; which cannot be reached, and why."""
+        missing = [address for address in addresses if self._existing(address) is None]
+        if not missing:
+            return {}
+        failed: dict[str, ConnectFailedError] = {}
+        for address, made in dial_all(missing, timeout_s=min(self._connect_timeout_s, timeout_s)).items():
+            if isinstance(made, ConnectFailedError):
+                failed[address] = made
+                continue
+            channel = Channel(made, address=address, on_request=self._on_request)
+            with self._lock:
+                if not self._closed and self._channels.setdefault(address, channel) is channel:
+                    continue
+            channel.close()
+        return failed
 
     def begin_all(self, address: str, commands: Sequence[Request], *, timeout_s: float, done: Done) -> list[Ticket]:
         """Send several requests with one write; each ticket goes to ``done`` when its answer came, or the connection

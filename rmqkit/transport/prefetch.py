@@ -5,6 +5,7 @@ What belongs here: holding tickets until the caller asks for the same thing. Wha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
@@ -39,21 +40,28 @@ class Prefetch:
                 early.abandon()
         self._early.clear()
 
-    def expect(self, address: str, command: Command, *, timeout_s: float) -> None:
-        """Send ``command`` now, once; trouble is kept for whoever asks for its answer."""
-        key = (address, command.code, command.body)
-        if key in self._early:
+    def connect(self, addresses: Iterable[str], *, timeout_s: float) -> None:
+        """Connect to all of them at once; those that cannot be reached are not tried again in this round."""
+        self._unreachable.update(self._pool.connect_all(addresses, timeout_s=timeout_s))
+
+    def expect(self, address: str, *commands: Command, timeout_s: float) -> None:
+        """Send ``commands`` now, in one write, each once a round; trouble is kept for whoever asks for an answer."""
+        wanted = {(address, command.code, command.body): command for command in commands}
+        fresh = {key: command for key, command in wanted.items() if key not in self._early}
+        if not fresh:
             return
-        if address in self._unreachable:
-            self._early[key] = self._unreachable[address]
-            return
+        trouble: RmqkitError | None = self._unreachable.get(address)
         try:
-            self._early[key] = self._pool.begin(address, command, timeout_s=timeout_s)
+            if trouble is None:
+                begun = self._pool.begin_each(address, tuple(fresh.values()), timeout_s=timeout_s)
+                self._early.update(zip(fresh, begun, strict=True))
+                return
         except ConnectFailedError as error:
             # Tried once a round: a host that is gone costs its connect time-out for each port, not for each question.
-            self._early[key] = self._unreachable[address] = error
+            trouble = self._unreachable[address] = error
         except RmqkitError as error:
-            self._early[key] = error
+            trouble = error
+        self._early.update(dict.fromkeys(fresh, trouble))
 
     def request(self, address: str, command: Command, *, timeout_s: float) -> Command:
         """The answer to ``command``: of the request sent early, or of one sent now."""

@@ -7,7 +7,7 @@ connections.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rmqkit.errors import ConnectFailedError
@@ -65,6 +65,15 @@ class ScriptedPool:
     def begin(self, address: str, command: Request, *, timeout_s: float) -> ScriptedAnswer:
         """The same, answered when it is asked for."""
         return ScriptedAnswer(self, address, command, timeout_s)
+
+    def begin_each(self, address: str, commands: Sequence[Request], *, timeout_s: float) -> list[ScriptedAnswer]:
+        """The same for several."""
+        return [self.begin(address, command, timeout_s=timeout_s) for command in commands]
+
+    def connect_all(self, addresses: Iterable[str], *, timeout_s: float) -> dict[str, ConnectFailedError]:
+        """Nothing to connect in a script: who has no handlers fails when it is asked."""
+        del addresses, timeout_s
+        return {}
 
     def oneway(self, address: str, command: Request, *, timeout_s: float) -> None:
         """Record the request; its handler may raise, and what it answers is dropped."""

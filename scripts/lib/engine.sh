@@ -162,7 +162,8 @@ _compose_from_debian() {
     [ -n "$mirror" ] || _engine_die "this machine's apt names no Debian mirror" "(apt-get indextargets)" \
         "install the Docker plugins compose (v2) and buildx by hand into ~/.docker/cli-plugins"
     [ -r "$keyring" ] || _engine_die "Debian's archive keys are missing" "$keyring" "apt-get install debian-archive-keyring"
-    root=$(mktemp -d "${TMPDIR:-/tmp}/rmqkit-plugins.XXXXXX")
+    root=$(mktemp -d "${TMPDIR:-/tmp}/rmqkit-plugins.XXXXXX") ||
+        _engine_die "no temporary folder can be made in ${TMPDIR:-/tmp}" "" "make room there, or set TMPDIR"
     mkdir -p "$root"/{lists/partial,cache/archives/partial,deb,unpacked}
     # check-valid-until=no: a mirror that lags still serves; what it serves is signed all the same.
     echo "deb [signed-by=$keyring check-valid-until=no] $mirror $suite main" >"$root/sources.list"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -151,14 +152,27 @@ def test_without_the_docker_command_line_nothing_starts(
     assert error.what == "Docker Compose v2 is missing: there is no `docker` in the PATH"
 
 
-@pytest.mark.skipif(
-    any(Path(folder, "docker/cli-plugins/docker-compose").exists() for folder in PLUGIN_FOLDERS),
-    reason="Compose is installed for all users here: docker finds it whatever DOCKER_CONFIG says",
-)
+DOCKER_WITHOUT_COMPOSE = """#!/bin/sh
+# Where Compose is installed for all users, docker finds it whatever DOCKER_CONFIG says: these are its words without it.
+if [ "$1" = compose ]; then
+    echo "docker: 'compose' is not a docker command." >&2
+    echo "See 'docker --help'" >&2
+    exit 1
+fi
+exec {docker} "$@"
+"""
+
+
 def test_an_engine_without_compose_v2_is_told_from_a_failure_of_compose(
     spec: ClusterSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    if any(Path(folder, "docker/cli-plugins/docker-compose").exists() for folder in PLUGIN_FOLDERS):
+        docker = shutil.which("docker")
+        assert docker is not None
+        (tmp_path / "docker").write_text(DOCKER_WITHOUT_COMPOSE.format(docker=docker), encoding="utf-8")
+        (tmp_path / "docker").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     error = refused(spec, ComposeError)
     assert error.what.startswith("Docker Compose v2 is missing: ")
     assert "docker compose version" in error.hint
@@ -187,6 +201,23 @@ def test_a_build_that_fails_shows_mavens_words_and_keeps_the_whole_log(
 
 
 # ---- a cluster that runs
+
+
+def test_a_cluster_is_named_by_its_run_so_that_two_of_one_spec_never_meet(
+    rmq_engine: Engine, rmq_cluster: Cluster
+) -> None:
+    container = rmq_engine.client.containers.get(rmq_cluster.container_of(rmq_cluster.peers[0]))
+    assert container.labels["com.docker.compose.project"] == rmq_cluster.run
+
+
+def test_an_attached_clusters_status_names_cluster_group_and_leader(rmq_cluster: Cluster) -> None:
+    leader = agreed_leader(rmq_cluster)
+    done = rmqkit("status", "--namesrv", rmq_cluster.namesrv_addr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["RaftCluster"]]
+    assert [row[:3] for row in rows] == [["RaftCluster", "RaftNode00", peer.id] for peer in rmq_cluster.peers]
+    assert [row[2] for row in rows if row[3] == "0"] == [leader.id]
+    assert f"RaftNode00: all agree, {leader.id} leads" in done.stdout
 
 
 def test_nothing_of_an_attached_cluster_is_killed(rmq_cluster: Cluster) -> None:

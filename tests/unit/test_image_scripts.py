@@ -59,6 +59,19 @@ def in_common(script: str, tmp_path: Path, **env: str) -> subprocess.CompletedPr
     return run("sh", "-euc", f". {BUILD}/common.sh; . {BUILD}/git-sources.sh; {script}", env=env)
 
 
+@pytest.mark.parametrize(
+    ("asked", "release"),
+    [
+        ("store_with_dledger", "4.5.1"),
+        ("4.9.8", "4.9.8"),
+        ("develop", "develop"),
+        ("my_store_with_dledger", "my_store_with_dledger"),
+    ],
+)
+def test_only_the_default_branch_has_a_release_that_stands_in_for_it(tmp_path: Path, asked: str, release: str) -> None:
+    assert in_common(f"release_line {asked}", tmp_path).stdout == release + "\n"
+
+
 DLEDGER_INLINE = """<dependencies><dependency>
     <groupId>io.openmessaging.storage</groupId>
     <artifactId>dledger</artifactId>

@@ -21,7 +21,6 @@ from order_service import Confirmation, Order, OrderDesk, Warehouse
 from rmqkit_gateway import RmqkitGateway
 
 from rmqkit.cluster import Cluster
-from rmqkit.cluster.cluster import new_run_id
 from rmqkit.cluster.engine import Engine
 from rmqkit.cluster.ports import reserve_block
 from rmqkit.fixtures.helpers import RmqAdmin, RmqConsumer, RmqProducer
@@ -59,7 +58,6 @@ def reachable_cluster(rmq_spec: ClusterSpec, rmq_engine: Engine, service_network
     with reserve_block(pod_ports_needed()) as ports:
         spec = ClusterSpec.pod(
             base_port=ports.base,
-            name=new_run_id(),
             advertise=gateway,
             config=rmq_spec.config,
             edition=rmq_spec.edition,

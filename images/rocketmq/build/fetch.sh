@@ -211,6 +211,8 @@ case "$SOURCE" in
             fi
         done
         if [ -n "$lost" ]; then
+            # Compose takes one name, RMQ_EDITION, for the ref and for the version.
+            VERSION=$(release_line "$VERSION")
             why="git hosting cannot be reached ($lost: $(last_words "$RMQKIT_TMP/ls-remote.err" | tail -n 1 | sed "s/^fatal: //; s/^unable to access '[^']*': //")); building the source release $VERSION instead"
             say "NOTE: $why"
             note note "$why"

@@ -19,6 +19,11 @@ git_lists() {
 }
 
 git_unreachable() { sh "${RMQKIT_BUILD:-/rmqkit/build}/git-unreachable.sh" <"$RMQKIT_TMP/ls-remote.err"; }
+
+# release_line NAME: the release that stands in for a branch or version. store_with_dledger was merged into 4.5; any other
+# name stands for itself, so that a branch of no release is an error and never another one's code under its name.
+release_line() { [ "$1" != store_with_dledger ] && printf '%s\n' "$1" || echo 4.5.1; }
+
 last_words() { grep -v '^$' "$1" | tail -n 3; }
 
 # git_take URL REF DIR: a checkout of REF (branch, tag or commit), without history where the server can do that.

@@ -190,3 +190,11 @@ def test_members_are_looked_up_by_address_too() -> None:
     assert MEMBERS.by_address(N1.address) == N1
     assert MEMBERS.by_address("127.0.0.1:1") is None
     assert MEMBERS.by_address(None) is None
+
+
+def test_the_cluster_of_a_group_is_what_the_nameservers_say() -> None:
+    views = joined(VIEWS, TABLE)
+    named = NameServerStatus(NAMESRV2, {}, clusters={GROUP: "RaftCluster"})
+    assert ClusterStatus((views,), (DEAF, named)).cluster_of(GROUP) == "RaftCluster"
+    assert ClusterStatus((views,), (DEAF,)).cluster_of(GROUP) == ""
+    assert ClusterStatus((views,), (DEAF, named)).as_dict()["groups"][0]["cluster"] == "RaftCluster"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from rmqkit.errors import ConnectFailedError, UsageError
-from rmqkit.transport.dial import dial, parse_address
+from rmqkit.transport.dial import dial, dial_all, parse_address
 
 
 @pytest.mark.parametrize(
@@ -62,3 +65,46 @@ def test_a_socket_that_reached_itself_is_not_a_connection(monkeypatch: pytest.Mo
     monkeypatch.setattr(socket, "socket", ReachesItself)
     with pytest.raises(ConnectFailedError, match="nothing listens there"):
         dial(dead_address, timeout_s=1)
+
+
+@pytest.fixture
+def silent_addresses() -> Iterator[list[str]]:
+    """Three addresses that drop connection requests, as hosts do that are powered off: their queues are full."""
+    with ExitStack() as stack:
+        addresses = []
+        for _ in range(3):
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            for _ in range(8):
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
+            addresses.append(f"127.0.0.1:{listener.getsockname()[1]}")
+        yield addresses
+
+
+def test_silent_hosts_cost_one_time_out_together(silent_addresses: list[str], dead_address: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        alive = f"127.0.0.1:{listener.getsockname()[1]}"
+        began = time.monotonic()
+        found = dial_all([*silent_addresses, dead_address, alive, alive], timeout_s=1.0)
+        took = time.monotonic() - began
+    assert list(found) == [*silent_addresses, dead_address, alive]
+    for silent in silent_addresses:
+        assert "no answer to the connection request, after 1.00 s" in str(found[silent])
+    assert "Connection refused" in str(found[dead_address])
+    made = found[alive]
+    assert isinstance(made, socket.socket)
+    made.close()
+    assert 1.0 <= took < 2.9, "three times the time-out if they were tried one after the other"
+
+
+def test_a_host_whose_first_address_refuses_is_tried_at_its_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_server(("127.0.0.1", 0)) as other:
+        port, dead_port = listener.getsockname()[1], other.getsockname()[1]
+        other.close()
+        targets = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", number)) for number in (dead_port, port)]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: targets)
+        made = dial_all([f"two-addresses:{port}"], timeout_s=5)[f"two-addresses:{port}"]
+        assert isinstance(made, socket.socket)
+        assert made.getpeername() == ("127.0.0.1", port)
+        made.close()

@@ -136,7 +136,7 @@ def group_receivers(nameservers: Sequence[str], plan: ReceivePlan) -> OpenReceiv
     def open_receiver(_member: int) -> Iterator[Receiver]:
         module = importlib.import_module("rmqkit.client.groupconsumer")
         with module.GroupConsumer(nameservers, group=plan.group, topics={plan.topic: plan.expression}) as consumer:
-            yield Member(consumer)
+            yield Member(consumer, plan.topic)
 
     return open_receiver
 
@@ -144,21 +144,26 @@ def group_receivers(nameservers: Sequence[str], plan: ReceivePlan) -> OpenReceiv
 class Member:
     """A member of a group as a :class:`Receiver`."""
 
-    def __init__(self, consumer: Any) -> None:
+    def __init__(self, consumer: Any, topic: str) -> None:
         self._consumer = consumer
+        self._topic = topic
 
     def poll(self, timeout_s: float) -> Sequence[StoredMessage]:
-        """What has come."""
+        """What has come; it counts as consumed at the next call."""
         found: Sequence[StoredMessage] = self._consumer.poll(timeout_s)
         return found
 
-    def commit(self) -> None:
-        """What was handed out is consumed."""
-        self._consumer.commit()
+    def queues(self) -> int:
+        """Queues of the topic; the group's retry queue is nobody's concern here."""
+        return sum(queue.topic == self._topic for queue in self._consumer.assignment)
 
     def lag(self) -> Mapping[str, int]:
         """By ``broker/queue``."""
-        return {f"{queue.broker_name}/{queue.queue_id}": lag for queue, lag in self._consumer.lag().items()}
+        return {
+            f"{each.queue.broker_name}/{each.queue.queue_id}": each.behind
+            for each in self._consumer.lag()
+            if each.queue.topic == self._topic
+        }
 
 
 def driver_senders(producer: DriverProducer) -> OpenSender:

@@ -30,15 +30,15 @@ class Receiver(Protocol):
     """One member of a group."""
 
     def poll(self, timeout_s: float) -> Sequence[StoredMessage]:
-        """What has come, waiting up to ``timeout_s`` for the first."""
+        """What has come, waiting up to ``timeout_s`` for the first. What came before counts as consumed."""
         ...
 
-    def commit(self) -> None:
-        """What was handed out is consumed."""
+    def queues(self) -> int:
+        """How many queues of the topic this member has."""
         ...
 
     def lag(self) -> Mapping[str, int]:
-        """Messages that are not committed yet, by ``broker/queue``, of the queues that this member has."""
+        """Messages that the group has not consumed yet, by ``broker/queue``."""
         ...
 
 
@@ -54,6 +54,7 @@ class Consumers:
         self._recorder = ReceiveRecorder()
         self._lock = threading.Lock()
         self._lags: dict[int, Mapping[str, int]] = {}
+        self._queues: dict[int, int] = {}
         self._team = Team(self._work, range(plan.threads), name="rmqkit-load-consumer")
         self.trouble: str = ""
 
@@ -85,53 +86,63 @@ class Consumers:
 
     @property
     def lag(self) -> dict[str, int]:
-        """The lag of every queue that a member has, as of a second ago."""
+        """Of every queue, as of a second ago; of several members' answers the least: each knows its own queues
+        better than the broker does."""
         with self._lock:
-            return {queue: lag for lags in self._lags.values() for queue, lag in sorted(lags.items())}
+            every = list(self._lags.values())
+        queues = sorted({queue for lags in every for queue in lags}, key=_by_number)
+        return {queue: min(lags[queue] for lags in every if queue in lags) for queue in queues}
 
     @property
     def queues(self) -> int:
-        """How many queues are assigned to members."""
-        return len(self.lag)
+        """How many queues of the topic the members have."""
+        with self._lock:
+            return sum(self._queues.values())
 
     def _work(self, number: int, stop: threading.Event) -> None:
-        with self._open_receiver(number) as receiver:
-            asked_s = 0.0
-            while not stop.is_set():
-                try:
-                    self._take_some(receiver, number)
-                    if time.monotonic() - asked_s >= LAG_EVERY_S:
-                        self._ask_lag(receiver, number)
-                        asked_s = time.monotonic()
-                    self.trouble = ""
-                except UsageError:
-                    raise
-                except RmqkitError as error:
-                    # A group without a leader is what a load may be there to see: it goes on.
-                    self.trouble = str(error).splitlines()[0]
-                    stop.wait(_PAUSE_S)
+        while not stop.is_set():
+            try:
+                with self._open_receiver(number) as receiver:
+                    self._receive(receiver, number, stop)
+            except UsageError:
+                raise
+            except RmqkitError as error:
+                # A group without a leader is what a load may be there to see: a new member tries again.
+                self.trouble = str(error).splitlines()[0]
+                stop.wait(_PAUSE_S)
 
-    def _take_some(self, receiver: Receiver, number: int) -> None:
-        messages = receiver.poll(POLL_S)
-        if not messages:
+    def _receive(self, receiver: Receiver, number: int, stop: threading.Event) -> None:
+        asked_s = 0.0
+        while not stop.is_set():
+            messages = receiver.poll(POLL_S)
+            if messages:
+                now_ns = time.monotonic_ns()
+                self._recorder.add([_row(message, number, now_ns) for message in messages])
+            if time.monotonic() - asked_s >= LAG_EVERY_S:
+                asked_s = time.monotonic()
+                self._ask(receiver, number)
+
+    def _ask(self, receiver: Receiver, number: int) -> None:
+        queues = receiver.queues()
+        with self._lock:
+            self._queues[number] = queues
+        try:
+            lags = receiver.lag()
+        except UsageError:
+            raise
+        except RmqkitError as error:  # while there is no leader nobody can tell
+            self.trouble = str(error).splitlines()[0]
             return
-        now_ns = time.monotonic_ns()
-        self._recorder.add(
-            [
-                ReceivedRow(
-                    message.unique_key,
-                    number,
-                    message.queue_id,
-                    message.queue_offset,
-                    now_ns,
-                    message.topic.startswith(_RETRY),
-                )
-                for message in messages
-            ]
-        )
-        receiver.commit()
-
-    def _ask_lag(self, receiver: Receiver, number: int) -> None:
-        lags = receiver.lag()
+        self.trouble = ""
         with self._lock:
             self._lags[number] = lags
+
+
+def _row(message: StoredMessage, member: int, now_ns: int) -> ReceivedRow:
+    retried = message.topic.startswith(_RETRY)
+    return ReceivedRow(message.unique_key, member, message.queue_id, message.queue_offset, now_ns, retried)
+
+
+def _by_number(queue: str) -> tuple[str, int]:
+    broker, _, number = queue.rpartition("/")
+    return broker, int(number)

@@ -80,6 +80,8 @@ def survey(pool: Requester, nameservers: Sequence[str], *, topic: str, plan: Sen
     Raises ClusterError (no NameServer answers), NoLeaderError (no master is registered), NotFoundError (no such topic,
     and none is made), UsageError (a body too large), NotSupportedError (a batch that this edition refuses).
     """
+    if not nameservers:
+        raise UsageError("no NameServer is named", hint="name one or more: host:port;host:port (stock port 9876)")
     for address in nameservers:
         parse_address(address)
     info = _cluster_info(pool, nameservers)

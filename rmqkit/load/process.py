@@ -4,7 +4,7 @@ What belongs here: the child's side, the parent's handle of it, and what they sa
 is sent (``worker``), or who counts it (``crew``).
 
 They speak over one socket pair, in pickled tuples: the parent ("work", Assignment), ("go", start_ns), ("stop", None);
-the child ("ready", None), ("sends", SendBatch), ("done", Account), ("failed", text). The end of the socket is the end
+the child ("ready", None), ("sends", SendBatch), ("done", Account), ("failed", words). The end of the socket is the end
 of the other side: a child whose parent was killed ends at once, and a child that was killed is found out without a
 time-out.
 """
@@ -91,8 +91,8 @@ class WorkerProcess:
                     self.account = value
                 else:
                     raise RmqkitError(
-                        f"{self} failed: {value.splitlines()[-1]}",
-                        details=value.splitlines(),
+                        f"{self} failed: {value[0]}",
+                        details=value[1].splitlines()[-_LAST_LINES:],
                         hint="this is a bug of the kit: a cluster's trouble is an outcome of a send, not an error",
                     )
         except _GONE as error:
@@ -154,9 +154,10 @@ def main(argv: list[str]) -> int:
         connection.send(("done", _work(connection)))
     except _GONE:
         os._exit(1)  # The parent is gone, and threads may be in the middle of sends that nobody will hear of.
-    except BaseException:  # noqa: BLE001 - told to the parent
+    except BaseException as error:  # noqa: BLE001 - told to the parent
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
         with contextlib.suppress(OSError):
-            connection.send(("failed", traceback.format_exc()))
+            connection.send(("failed", (what, traceback.format_exc())))
         os._exit(1)
     return 0
 

@@ -27,6 +27,7 @@ class LoopbackCluster:
 
     def __init__(self) -> None:
         self.busy = 0
+        self.broker_id = "0"
         self.config = {"brokerId": "0", "maxMessageSize": "4194304", "enableDLegerCommitLog": "true"}
         self.version = "V4_9_8"
         self.topics = {"TopicTest"}
@@ -58,7 +59,7 @@ class LoopbackCluster:
         if code == RequestCode.GET_ROUTEINTO_BY_TOPIC:
             return self._route(command)
         if code == RequestCode.GET_BROKER_CLUSTER_INFO:
-            addresses = {"0": self.address}
+            addresses = {self.broker_id: self.address}
             broker = {"brokerName": "b", "cluster": "c", "brokerAddrs": addresses}
             return _json(command, {"brokerAddrTable": {"b": broker}, "clusterAddrTable": {"c": ["b"]}})
         if code == RequestCode.GET_BROKER_CONFIG:
@@ -90,7 +91,8 @@ class LoopbackCluster:
                 return Command.answer(command, code=2, remark="[REJECTREQUEST]system busy, start flow control")
             if self.silent.is_set():
                 return None
-            self.ids.append(decode_properties(command.ext["i"])["UNIQ_KEY"])
+            if command.code != RequestCode.SEND_BATCH_MESSAGE:
+                self.ids.append(decode_properties(command.ext["i"])["UNIQ_KEY"])
             self.bodies.add(bytes(command.body))
             offset = next(self._offsets)
         ext = {"msgId": "x", "queueId": command.ext["e"], "queueOffset": str(offset)}

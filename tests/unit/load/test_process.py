@@ -111,7 +111,7 @@ def test_a_worker_process_that_fails_is_an_error_with_its_last_words(loopback_cl
     process = WorkerProcess(0, assignment)
     try:
         process.start(time.monotonic_ns())
-        with pytest.raises(RmqkitError, match="worker process 0 .* failed: .*not an address"):
+        with pytest.raises(RmqkitError, match=r"worker process 0 .* failed: .*not an address"):
             wait_until(lambda: bool(process.take()) or Pending(""), label="it fails", timeout_s=60)
     finally:
         process.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_the_outage_is_the_longest_time_between_two_acknowledgements_of_a_driver
 def test_gaps_are_those_of_all_ends_however_they_are_cut_and_ordered() -> None:
     random.seed(9)
     ends = sorted(random.sample(range(20 * SECOND), 300))
-    wanted = max(later - earlier for earlier, later in zip(ends, ends[1:], strict=False)) / 1e9
+    wanted = max(later - earlier for earlier, later in pairwise(ends)) / 1e9
     gaps = Gaps()
     for at in range(0, 300, 20):
         part = ends[at : at + 20]

@@ -1,4 +1,4 @@
-"""Promises of a sending thread: one send for each message, by its plan, and no pause but the one that a broker asks for."""
+"""Promises of a sending thread: one send for each message, and no pause but one that a broker asks for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import pytest
 from test_statistics import receipt, refused, unknown
@@ -123,7 +124,7 @@ def test_flow_control_is_backed_off_from_and_other_failures_are_not() -> None:
     busy = refused(code=2)
     plan = SendPlan(threads=1, count=4, seed=1)
     worker, rows = worked(FakeSender(lambda number: busy if number < 3 else receipt()), plan)
-    waits = [(later[2].start_ns - earlier[2].start_ns) / 1e9 for earlier, later in zip(rows, rows[1:], strict=False)]
+    waits = [(later[2].start_ns - earlier[2].start_ns) / 1e9 for earlier, later in pairwise(rows)]
     assert all(wait >= FIRST_BACKOFF_S / 2 * 2**step for step, wait in enumerate(waits))
     assert worker.backed_off_s >= sum(FIRST_BACKOFF_S / 2 * 2**step for step in range(3))
     worker, rows = worked(FakeSender(lambda _number: refused()), plan)
@@ -141,7 +142,7 @@ def test_a_port_that_refuses_at_once_is_not_spun_on() -> None:
     """Ten threads that do would take the processors from the election that they time."""
     _, rows = worked(FakeSender(lambda _number: refused(code=None)), SendPlan(threads=1, count=5))
     starts = [times.start_ns / 1e9 for _, _, times, _ in rows]
-    assert all(later - earlier >= PROBE_EVERY_S * 0.99 for earlier, later in zip(starts, starts[1:], strict=False))
+    assert all(later - earlier >= PROBE_EVERY_S * 0.99 for earlier, later in pairwise(starts))
 
 
 def test_with_a_rate_lateness_is_latency_and_the_schedule_is_kept() -> None:
@@ -152,9 +153,7 @@ def test_with_a_rate_lateness_is_latency_and_the_schedule_is_kept() -> None:
 
     _, rows = worked(FakeSender(slow_first), SendPlan(threads=1, rate=100, count=8))
     due = [times.due_ns for _, _, times, _ in rows]
-    assert all(
-        later - earlier == pytest.approx(10_000_000, abs=2) for earlier, later in zip(due, due[1:], strict=False)
-    )
+    assert all(later - earlier == pytest.approx(10_000_000, abs=2) for earlier, later in pairwise(due))
     late_s = [(times.start_ns - times.due_ns) / 1e9 for _, _, times, _ in rows]
     assert late_s[1] >= 0.085
     assert late_s[1] > late_s[4]

@@ -42,13 +42,12 @@ class NotFoundError(UsageError):
     """A group, peer, topic or NameServer of that name does not exist; the text lists those that do."""
 
 
-<<<<<<< ours
 class NotSupportedError(UsageError):
     """The brokers' version cannot do what is asked; ``what`` names the version, and the one that can."""
-=======
+
+
 class OtherSubscriptionError(UsageError):
     """A consumer group has online members that subscribe otherwise; ``details`` are the differences."""
->>>>>>> theirs
 
 
 class ReadOnlyClusterError(UsageError):

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from rmqkit.checks import Thresholds, Verdict, judge
+from rmqkit.checks import Outage, Thresholds, Verdict, judge, longest_gap_s, outages
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.topics import create_topic, delete_topic, wait_topic_everywhere
 from rmqkit.errors import FaultError
 from rmqkit.faults import Failover, kill_leader
-from rmqkit.history import History, Outcome
+from rmqkit.history import History
 from rmqkit.load import Load, SteadyTraffic, read_back
 
 
@@ -52,6 +51,11 @@ class DrillResult:
         """The longest time between two acknowledgements around the fault, as the traffic saw it."""
         return longest_gap_s(self.history)
 
+    @property
+    def outages(self) -> tuple[Outage, ...]:
+        """How long the service was away, as the sends bound it."""
+        return outages(self.history)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
         failover = self.failover
@@ -63,14 +67,9 @@ class DrillResult:
             "elections": failover.elections,
             "timeline": [{"phase": p.name, "at_s": round(p.at_s, 4)} for p in (*failover.phases, *failover.restored)],
             "unavailable_s": round(self.unavailable_s, 4),
+            "outages": [asdict(each) for each in self.outages],
             "unread": dict(self.unread),
         }
-
-
-def longest_gap_s(history: History) -> float:
-    """The longest time without an acknowledgement between the first and the last one, in seconds."""
-    ends = sorted(send.end_ns for send in history.sends() if send.outcome is Outcome.ACKNOWLEDGED)
-    return max((later - earlier for earlier, later in pairwise(ends)), default=0) / 1e9
 
 
 def drill(

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from rmqkit.checks import Outage
 from rmqkit.cli.common import own_cluster, say, settings, show
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.signals import sigterm_unwinds
@@ -80,6 +81,14 @@ def _export(record: History, path: Path) -> None:
     say(f"every operation is in {path}")
 
 
+def _bounds(outage: Outage) -> str:
+    if outage.upper_s is None:
+        return f"{outage.fault} of {outage.target}: the sends do not bound how long the service was away"
+    bounds = f"{outage.lower_s:.2f} to {outage.upper_s:.2f} s"
+    failed = f"{outage.refused} sends refused in between, {outage.unknown} of unknown outcome"
+    return f"{outage.fault} of {outage.target}: the service was away for {bounds} ({failed})"
+
+
 def _text(result: DrillResult, build: str) -> list[str]:
     numbers = result.verdict.numbers
     phases = ", ".join(f"{numbers[f'acknowledged_{when}_fault']} {when}" for when in ("before", "during", "after"))
@@ -94,6 +103,7 @@ def _text(result: DrillResult, build: str) -> list[str]:
             f"{numbers['refused']} refused, {numbers['unknown']} unknown"
         ),
         f"nothing was acknowledged for {result.unavailable_s:.2f} s",
+        *(_bounds(each) for each in result.outages),
         f"{numbers['read']} messages read back from {numbers['replicas']} replicas",
         *(f"{replica} was not read to its end: {why}" for replica, why in result.unread.items()),
         "",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rmqkit.history.ids import join as join_id
+from rmqkit.history.ids import split as split_id
 from rmqkit.history.recorder import Batch, History
 from rmqkit.history.records import (
     ConsumerEnd,
@@ -27,4 +29,6 @@ __all__ = [
     "SendRecord",
     "driver_of",
     "group_of",
+    "join_id",
+    "split_id",
 ]

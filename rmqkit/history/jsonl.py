@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rmqkit.errors import UsageError
-from rmqkit.history.records import FaultEvent, Outcome, ReadRecord, ReceiveRecord, SendRecord
+from rmqkit.history.records import ConsumerEnd, FaultEvent, Outcome, ReadRecord, ReceiveRecord, SendRecord
 
 if TYPE_CHECKING:
     from rmqkit.history.recorder import History
@@ -26,11 +26,6 @@ _SINCE_4 = {"sender": "", "attempts": 1, "sharding_key": ""}
 
 def write(history: History, path: Path) -> None:
     """Write everything as JSON lines. An existing file is never overwritten: UsageError, as for no such folder."""
-    if history.incomplete:
-        raise UsageError(
-            f"a history that is incomplete is not exported: {history.incomplete}",
-            hint="as lines it could not be told from a whole one",
-        )
     try:
         with path.open("x", encoding="utf-8") as out:
             count = 0
@@ -45,37 +40,66 @@ def write(history: History, path: Path) -> None:
 
 
 def _lines(history: History) -> Iterator[tuple[str, dict[str, Any]]]:
-    run = {"format": FORMAT, "wall_start": history.wall_start, "start_ns": history.start_ns}
-    yield "run", {**run, "id_prefixes": list(history.run_prefixes)}
-    for fault in history.faults:
-        yield "fault", asdict(fault)
+    beginning, end = _facts(history)
+    yield from beginning
     for send in history.sends():
         yield "send", {**asdict(send), "outcome": send.outcome.name}
     for read in history.reads():
         yield "read", asdict(read)
     for receive in history.receives():
         yield "receive", asdict(receive)
-    for replica, reached_end in history.readers.items():
-        yield "reader", {"replica": replica, "reached_end": reached_end, "reason": history.unread.get(replica, "")}
-    for end in history.consumers.values():
-        yield "consumer", {**asdict(end), "topics": list(end.topics)}
+    yield from end
 
 
-def load(history: History, lines: Iterable[str], *, where: str) -> History:
-    """Fill an empty ``history`` from exported lines; ``where`` names them in errors. Raises UsageError."""
+def facts(history: History) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything but the operations, as lines."""
+    for lines in _facts(history):
+        yield from lines
+
+
+def _facts(history: History) -> tuple[list[tuple[str, dict[str, Any]]], list[tuple[str, dict[str, Any]]]]:
+    run: dict[str, Any] = {"format": FORMAT, "wall_start": history.wall_start, "start_ns": history.start_ns}
+    if history.incomplete:
+        run["incomplete"] = history.incomplete
+    beginning = [("run", {**run, "id_prefixes": list(history.run_prefixes)})]
+    beginning += [("fault", asdict(fault)) for fault in history.faults]
+    unread = history.unread
+    end: list[tuple[str, dict[str, Any]]] = [
+        ("reader", {"replica": replica, "reached_end": reached_end, "reason": unread.get(replica, "")})
+        for replica, reached_end in history.readers.items()
+    ]
+    end += [("consumer", consumer_line(each)) for each in history.consumers.values()]
+    return beginning, end
+
+
+def consumer_line(end: ConsumerEnd) -> dict[str, Any]:
+    """How a consumer's end is written."""
+    return {**asdict(end), "topics": list(end.topics)}
+
+
+def load_facts(history: History, lines: Iterable[str], *, where: str) -> None:
+    """The same from lines that may end anywhere: what a killed run left."""
     loader = _Loader(history)
+    for count, line in enumerate(lines, start=1):
+        if line.endswith("\n"):
+            loader.read(line, count, where)
+
+
+def load(
+    history: History, lines: Iterable[str], *, where: str, part: Callable[[dict[str, Any]], None] | None = None
+) -> History:
+    """Fill an empty ``history`` from exported lines; ``where`` names them in errors. Raises UsageError.
+
+    ``part`` is called with each line that names a file of operations; without it there may be none.
+    """
+    loader = _Loader(history)
+    if part is not None:
+        loader.loaders["part"] = part
     count = 0
     for count, line in enumerate(lines, start=1):
         if not line.endswith("\n"):
             raise _cut_short(where, f"in the middle of line {count}")
-        try:
-            loader.line(json.loads(line), count)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise UsageError(
-                f"{where} line {count} is not a line of a history: {_why(error)}",
-                details=[line.rstrip()[:120]],
-                hint=f"it must be what rmqkit wrote (formats {READABLE[0]} to {READABLE[-1]})",
-            ) from error
+        loader.read(line, count, where)
     if not loader.ended:
         raise _cut_short(where, f"after line {count}")
     return history
@@ -112,8 +136,9 @@ class _Loader:
         self.history = history
         self.ended = False
         self.format = FORMAT
-        self._loaders: dict[str, Callable[[dict[str, Any]], None]] = {
+        self.loaders: dict[str, Callable[[dict[str, Any]], None]] = {
             "run": self._run,
+            "prefix": lambda record: history.add_run_prefix(record["prefix"]),
             "fault": lambda record: history.faults.append(_checked(FaultEvent, record)),
             "send": self._send,
             "read": lambda record: history.add_read(_checked(ReadRecord, record)),
@@ -122,8 +147,19 @@ class _Loader:
             "consumer": self._consumer,
         }
 
-    def line(self, record: Any, number: int) -> None:
-        """Add one line's record; the last line must count those before it."""
+    def read(self, line: str, number: int, where: str) -> None:
+        """Add one line's record. Raises UsageError naming it."""
+        try:
+            self._add(json.loads(line), number)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            raise UsageError(
+                f"{where} line {number} is not a line of a history: {_why(error)}",
+                details=[line.rstrip()[:120]],
+                hint=f"it must be what rmqkit wrote (formats {READABLE[0]} to {READABLE[-1]})",
+            ) from error
+
+    def _add(self, record: Any, number: int) -> None:
+        # The last line must count those before it.
         if self.ended:
             raise ValueError("it follows the end")
         if not isinstance(record, dict):
@@ -136,12 +172,13 @@ class _Loader:
                 raise ValueError(f"{record.get('lines')} lines were written, {number - 1} are here")
             self.ended = True
         else:
-            self._loaders[kind](record)
+            self.loaders[kind](record)
 
     def _run(self, record: dict[str, Any]) -> None:
         self.format = record["format"]
         if self.format not in READABLE:
             raise ValueError(f"format {self.format}, and this version reads formats {READABLE[0]} to {READABLE[-1]}")
+        self.history.incomplete = str(record.get("incomplete", ""))
         self.history.wall_start, self.history.start_ns = float(record["wall_start"]), int(record["start_ns"])
         for prefix in record["id_prefixes"]:
             if type(prefix) is not str or not prefix:

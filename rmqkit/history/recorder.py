@@ -8,8 +8,9 @@ Times are nanoseconds of one monotonic clock; ``wall_start`` ties them to UTC.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +51,13 @@ class History:
         self.faults: list[FaultEvent] = []
         self.incomplete = ""
         """Why this is not everything that the run recorded; empty for a whole history. Judged as INCONCLUSIVE."""
-        self._shared = Shared()
-        self._sends = Table(SENDS, self._shared)
-        self._reads = Table(READS, self._shared)
-        self._receives = Table(RECEIVES, self._shared)
+        self.shared = Shared()
+        """What the tables share; for the rooms of ``history/`` only, as ``tables`` and the hooks below."""
+        self.on_fact: Callable[[str, dict[str, Any]], None] = lambda _kind, _fact: None
+        self.on_flush: Callable[[], None] = lambda: None
+        self._sends = Table(SENDS, self.shared)
+        self._reads = Table(READS, self.shared)
+        self._receives = Table(RECEIVES, self.shared)
         self._readers_done: dict[str, bool] = {}
         self._unread: dict[str, str] = {}
         self._run_prefixes: dict[str, None] = {}
@@ -65,8 +69,10 @@ class History:
         """Every message id that begins so is this run's, sent or not. Raises UsageError for an empty one."""
         if not prefix:
             raise UsageError("an empty id prefix would claim everybody's messages", hint='for example "3f2a9c01-"')
-        with self._shared.lock:
-            self._run_prefixes[prefix] = None
+        with self.shared.lock:
+            if prefix not in self._run_prefixes:
+                self._run_prefixes[prefix] = None
+                self.on_fact("prefix", {"prefix": prefix})
 
     def add_send(self, record: SendRecord) -> None:
         """Record one finished send."""
@@ -134,10 +140,11 @@ class History:
 
     def reader_done(self, replica: str, *, reached_end: bool, reason: str = "") -> None:
         """Record that the read-back of one replica ended, and whether it saw everything; ``reason`` if it did not."""
-        with self._shared.lock:
+        with self.shared.lock:
             self._readers_done[replica] = reached_end and self._readers_done.get(replica, True)
             if reason:
                 self._unread.setdefault(replica, reason)
+            self.on_fact("reader", {"replica": replica, "reached_end": reached_end, "reason": reason})
 
     def consumer_done(self, group: str, *, drained: bool, topics: Sequence[str] = (), reason: str = "") -> None:
         """Record that a consumer group ended, and whether it was handed everything there was (``drained``).
@@ -147,19 +154,21 @@ class History:
         """
         if "/" in group:
             raise UsageError(f"{group!r} is a member, not a group", hint="name what stands before the slash")
-        with self._shared.lock:
+        with self.shared.lock:
             end = ConsumerEnd(group, drained, tuple(topics), reason)
             before = self._consumers.get(group)
             if before is not None:
                 both = {*before.topics, *end.topics} if before.topics and end.topics else set[str]()
                 end = ConsumerEnd(group, before.drained and drained, tuple(sorted(both)), before.reason or reason)
             self._consumers[group] = end
+            self.on_fact("consumer", jsonl.consumer_line(end))
 
     def add_fault(self, kind: str, step: str, target: str) -> FaultEvent:
         """Record a step of a fault, now."""
         event = FaultEvent(kind, step, target, time.monotonic_ns())
-        with self._shared.lock:
+        with self.shared.lock:
             self.faults.append(event)
+            self.on_fact("fault", asdict(event))
         return event
 
     # ---- from worker processes --------------------------------------------------------------------------
@@ -170,12 +179,12 @@ class History:
         A worker process keeps a History of its own, appends to it, and ships what :meth:`take` gives every second or
         so; the main process calls :meth:`add`. Monotonic time is one clock for all processes of a machine.
         """
-        with self._shared.lock:
-            taken = {table.layout.name: table.take() for table in self._tables}
-            shared, self._shared.texts, self._shared.stems = (
-                (tuple(self._shared.texts.texts), tuple(self._shared.stems.texts)),
-                type(self._shared.texts)(),
-                type(self._shared.stems)(),
+        with self.shared.lock:
+            taken = {table.layout.name: table.take() for table in self.tables}
+            shared, self.shared.texts, self.shared.stems = (
+                (tuple(self.shared.texts.texts), tuple(self.shared.stems.texts)),
+                type(self.shared.texts)(),
+                type(self.shared.stems)(),
             )
         return Batch(taken, *shared, self.run_prefixes)  # type: ignore[arg-type]  # chunks of memory only
 
@@ -183,12 +192,12 @@ class History:
         """Record what a worker process took from its history."""
         from rmqkit.history.chunks import renumbered  # noqa: PLC0415 - numpy
 
-        with self._shared.lock:
-            texts = [self._shared.texts[text] for text in batch.texts]
-            stems = [self._shared.stems[stem] for stem in batch.stems]
+        with self.shared.lock:
+            texts = [self.shared.texts[text] for text in batch.texts]
+            stems = [self.shared.stems[stem] for stem in batch.stems]
             for prefix in batch.run_prefixes:
-                self._run_prefixes[prefix] = None
-            for table in self._tables:
+                self.add_run_prefix(prefix)
+            for table in self.tables:
                 maps = {**dict.fromkeys(table.layout.texts, texts), STEM: stems}
                 for chunk in batch.chunks.get(table.layout.name, ()):
                     table.append_chunk(renumbered(chunk, maps))
@@ -244,15 +253,15 @@ class History:
 
     def send_columns(self) -> Columns:
         """The sends so far as numpy arrays: ``columns["start_ns"]``, ``columns.texts("sender")``."""
-        return Columns(self._sends, self._shared)
+        return Columns(self._sends, self.shared)
 
     def read_columns(self) -> Columns:
         """The read-back so far as numpy arrays."""
-        return Columns(self._reads, self._shared)
+        return Columns(self._reads, self.shared)
 
     def receive_columns(self) -> Columns:
         """What consumers were handed so far, as numpy arrays."""
-        return Columns(self._receives, self._shared)
+        return Columns(self._receives, self.shared)
 
     # ---- files ------------------------------------------------------------------------------------------
 
@@ -273,6 +282,48 @@ class History:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} cannot be read: {error}", hint="name a file written by --history") from error
 
+    def save(self, path: Path) -> None:
+        """Write everything into a new folder: Parquet files, and ``history.jsonl`` last. Some bytes an operation.
+
+        Raises UsageError for a folder that exists or cannot be made, MachineError where writing fails.
+        """
+        from rmqkit.history import storage  # noqa: PLC0415 - pyarrow
+
+        storage.save(self, path)
+
+    @classmethod
+    def load(cls, path: Path, *, incomplete_ok: bool = False) -> History:
+        """What :meth:`save` or :meth:`recording` wrote, or, of a file, :meth:`export_jsonl`.
+
+        Raises UsageError for what is no history, damaged, or cut short. ``incomplete_ok``: of a folder that was cut
+        short whatever can be read, with ``incomplete`` saying so; it is judged as INCONCLUSIVE.
+        """
+        if path.is_file():
+            return cls.import_jsonl(path)
+        from rmqkit.history import storage  # noqa: PLC0415 - pyarrow
+
+        return storage.load(cls(), path, incomplete_ok=incomplete_ok)
+
+    @classmethod
+    @contextmanager
+    def recording(cls, path: Path) -> Iterator[History]:
+        """A history that is written to a new folder while it grows: memory stays flat, and a killed run leaves it.
+
+        Older operations are in the folder only and are read from it when asked for. Raises as :meth:`save`.
+        """
+        from rmqkit.history import storage  # noqa: PLC0415 - pyarrow
+
+        with storage.recording(cls(), path) as history:
+            yield history
+
+    def flush(self) -> None:
+        """Where this history is being recorded: write what was appended so far, for the sake of a run that is killed.
+
+        Chunks are written as they are full, every ten seconds or so; slow traffic fills none for a while.
+        """
+        self.on_flush()
+
     @property
-    def _tables(self) -> tuple[Table[Any], ...]:
+    def tables(self) -> tuple[Table[Any], ...]:
+        """Sends, reads and receives."""
         return (self._sends, self._reads, self._receives)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ROWS = 8192
 """A chunk's rows: so few that packing them hardly holds a sending thread up, so many that numpy's own cost is small."""
 
+_BULK_ROWS = 1 << 16
+
 STEM, NUMBER = "id_stem", "id_number"
 Record = TypeVar("Record", SendRecord, ReadRecord, ReceiveRecord)
 _OUTCOMES = tuple(Outcome)
@@ -99,8 +101,8 @@ class Table(Generic[Record]):
 
         with self._shared.lock:
             made = _columns(self.layout, columns, self._shared)
-            if made is not None:
-                self.append_chunk(chunk_of(made))
+            for start in range(0, len(made[NUMBER]), _BULK_ROWS):
+                self.append_chunk(chunk_of({name: each[start : start + _BULK_ROWS] for name, each in made.items()}))
 
     def append_chunk(self, chunk: Chunk) -> None:
         """Add rows whose texts and stems are numbered as this history's are."""
@@ -119,6 +121,12 @@ class Table(Generic[Record]):
         self._pack()
         taken, self._chunks, self._packed_rows = self._chunks, [], 0
         return taken
+
+    def with_chunks(self, act: Callable[[list[Chunk]], None]) -> None:
+        """Pack everything, then let ``act`` replace chunks of the list by others that hold the same rows."""
+        with self._shared.lock:
+            self._pack()
+            act(self._chunks)
 
     def records(self) -> Iterator[Record]:
         """Every record in the order in which it was appended."""
@@ -179,8 +187,8 @@ class Table(Generic[Record]):
         return made
 
 
-def _columns(layout: Layout[Any], given: Mapping[str, Any], shared: Shared) -> dict[str, Ints] | None:
-    """The columns of a bulk append, checked; None where they have no rows."""
+def _columns(layout: Layout[Any], given: Mapping[str, Any], shared: Shared) -> dict[str, Ints]:
+    """The columns of a bulk append, checked."""
     import numpy as np  # noqa: PLC0415
 
     unknown = given.keys() ^ layout.fields.keys()
@@ -202,8 +210,6 @@ def _columns(layout: Layout[Any], given: Mapping[str, Any], shared: Shared) -> d
         lengths = {name: len(each) for name, each in made.items() if np.ndim(each)}
         raise UsageError(f"the columns of {layout.name} are not equally long: {lengths}")
     (count,) = rows
-    if count == 0:
-        return None
     return {name: each if np.ndim(each) else np.full(count, each, np.int64) for name, each in made.items()}
 
 
@@ -212,11 +218,13 @@ def _integers(layout: Layout[Any], name: str, value: Any) -> Any:
 
     try:
         array = np.asarray(value)
+        if not array.size:
+            return np.empty(0, np.int64)
         if array.dtype.kind not in "iub" or array.ndim > 1:
             raise ValueError(f"it is of {array.ndim} dimensions and type {array.dtype}")
-        if array.dtype == np.uint64 and array.size and int(array.max()) >= 1 << 63:
+        if array.dtype == np.uint64 and int(array.max()) >= 1 << 63:
             raise ValueError("it has a number of more than 63 bits")
-        if name == "outcome" and array.size and not 0 <= array.min() <= array.max() < len(Outcome):
+        if name == "outcome" and not 0 <= array.min() <= array.max() < len(Outcome):
             raise ValueError("it has a number that is no Outcome")
         return array.astype(np.int64)
     except (ValueError, TypeError, OverflowError) as error:

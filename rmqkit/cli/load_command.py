@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import secrets
 import sys
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.signals import sigterm_unwinds
 from rmqkit.cluster.topics import wait_topic_everywhere
 from rmqkit.drivers import BUILT_IN, JAVA, Target, open_producer
-from rmqkit.errors import MachineError, ReadOnlyClusterError, UsageError
+from rmqkit.errors import ReadOnlyClusterError, UsageError
 from rmqkit.history import History
 from rmqkit.load.clients import OpenSender, driver_senders, group_receivers
 from rmqkit.load.plan import ReceivePlan, SendPlan
@@ -53,27 +54,26 @@ class Evidence:
         """Raise UsageError or MachineError for what could not be written afterwards."""
         path = self.history
         if path is not None and path.exists():
-            raise UsageError(f"{path} exists already", hint="name a file that does not exist yet")
-        if path is not None and not path.parent.is_dir():
-            raise UsageError(f"{path.parent} is no folder", hint="name a file in a folder that exists")
+            raise UsageError(f"{path} exists already", hint="name a folder that does not exist yet")
+        if path is not None and not os.access(path.parent, os.W_OK):
+            raise UsageError(
+                f"{path.parent} is not a folder that can be written to", hint="name one in a folder that is"
+            )
         if self.report is not None:
             importlib.import_module("rmqkit.report").prepare_report(self.report)
 
-    def begin(self) -> History | None:
-        """A history, if anything is to be left of the operations."""
-        return History() if self.report or self.history else None
+    def begin(self, stack: ExitStack) -> History | None:
+        """A history, if anything is to be left of the operations. One with a folder is written while the run goes on:
+        memory stays flat, and what a killed run had is there."""
+        if self.history is not None:
+            return stack.enter_context(History.recording(self.history))
+        return None if self.report is None else History()
 
     def keep(self, summary: Summary, history: History | None) -> None:
-        """Write the files, also after a run that failed: then they are wanted most."""
-        if history is None:
-            return
+        """Write the report, also of a run that failed: then it is wanted most."""
         if self.history is not None:
-            try:
-                history.export_jsonl(self.history)
-            except OSError as error:
-                raise MachineError(f"{self.history} could not be written: {error}", hint="is the disk full?") from error
             say(f"every operation is in {self.history}")
-        if self.report is not None:
+        if self.report is not None and history is not None:
             page = importlib.import_module("rmqkit.report").write_report(
                 self.report, history=history, summary=summary.as_dict(), command=["rmqkit", *sys.argv[1:]]
             )
@@ -122,7 +122,6 @@ def run(
     evidence.check()
     chosen = settings(namesrv=namesrv, timeout_s=timeout)
     drivers = send.drivers if send is not None else ()
-    history = evidence.begin()
     with ExitStack() as stack:
         stack.enter_context(sigterm_unwinds())
         cluster: Cluster | None = None
@@ -159,6 +158,7 @@ def run(
         alongside = None
         if cluster is not None and kill is not None:
             alongside = kill_leader_during(cluster, at_s=kill.at_s, group=kill.group, on_step=say)
+        history = evidence.begin(stack)
         load = Load(parts, history=history, on_progress=show_progress, alongside=alongside)
         summary = load.run()
     show([json.dumps(summary.as_dict(), indent=2)] if evidence.as_json else text(summary))

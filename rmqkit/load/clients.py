@@ -6,12 +6,12 @@ group, and another driver's consumer, behind one way to receive. What does not: 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
+from rmqkit.client.groupconsumer import GroupConsumer
 from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import SendOutcome
 from rmqkit.client.pipeline import PipelinedProducer
@@ -134,8 +134,7 @@ def group_receivers(nameservers: Sequence[str], plan: ReceivePlan) -> OpenReceiv
 
     @contextmanager
     def open_receiver(_member: int) -> Iterator[Receiver]:
-        module = importlib.import_module("rmqkit.client.groupconsumer")
-        with module.GroupConsumer(nameservers, group=plan.group, topics={plan.topic: plan.expression}) as consumer:
+        with GroupConsumer(nameservers, group=plan.group, topics={plan.topic: plan.expression}) as consumer:
             yield Member(consumer, plan.topic)
 
     return open_receiver
@@ -144,14 +143,13 @@ def group_receivers(nameservers: Sequence[str], plan: ReceivePlan) -> OpenReceiv
 class Member:
     """A member of a group as a :class:`Receiver`."""
 
-    def __init__(self, consumer: Any, topic: str) -> None:
+    def __init__(self, consumer: GroupConsumer, topic: str) -> None:
         self._consumer = consumer
         self._topic = topic
 
     def poll(self, timeout_s: float) -> Sequence[StoredMessage]:
         """What has come; it counts as consumed at the next call."""
-        found: Sequence[StoredMessage] = self._consumer.poll(timeout_s)
-        return found
+        return self._consumer.poll(timeout_s)
 
     def queues(self) -> int:
         """Queues of the topic; the group's retry queue is nobody's concern here."""

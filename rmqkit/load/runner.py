@@ -34,6 +34,7 @@ from rmqkit.waiting import Deadline, Pending, wait_until
 
 TICK_S = 0.1
 START_DELAY_NS = 20_000_000
+FLUSH_EVERY_NS = 10_000_000_000
 ASSIGNED_WITHIN_S = 60.0
 QUIET_S = 30.0
 """A drain in which nothing has come for so long is given up: longer than a switch of leaders and a route refresh."""
@@ -100,6 +101,7 @@ class Load:
         self._phase = "starting"
         self._ended_by = ""
         self._shown_s = 0.0
+        self._flush_ns = 0
         self._tally = Tally(parts.run) if parts.receive else None
         self._crew: Crew | None = None
         self._consumers: Consumers | None = None
@@ -284,6 +286,9 @@ class Load:
             self._take_received(self._consumers)
         now_ns = time.monotonic_ns()
         self._statistics.settle(now_ns)
+        if now_ns >= self._flush_ns:
+            self._flush_ns = now_ns + FLUSH_EVERY_NS
+            self.history.flush()
         if self._elapsed_s() - self._shown_s >= 1.0:
             self._shown_s = float(int(self._elapsed_s()))
             self._on_progress(self._progress(now_ns))

@@ -119,7 +119,7 @@ def test_the_summary_agrees_with_the_history_and_with_every_replica(
     assert command.ended() == 0, command.err
     summary = command.summary
     traffic, came = summary["produced"]["traffic"], summary["consumed"]
-    history = History.import_jsonl(path)
+    history = History.load(path)
     acked = {send.message_id for send in history.sends() if send.outcome is Outcome.ACKNOWLEDGED}
     assert traffic["acknowledged"] == traffic["sent"] == history.send_count == len(acked) > 50
     assert sum(window["acknowledged"] for window in summary["windows"]) == len(acked)
@@ -147,7 +147,7 @@ def test_however_it_is_sent_every_message_is_there_once(
         return
     assert command.ended() == 0, command.err
     assert command.summary["produced"]["traffic"]["acknowledged"] == 1000
-    assert_on_every_replica(healthy_cluster, rmq_topic, History.import_jsonl(path))
+    assert_on_every_replica(healthy_cluster, rmq_topic, History.load(path))
 
 
 def command_version(cluster: Cluster) -> str:
@@ -207,6 +207,6 @@ def test_a_leader_kill_is_seen_as_an_outage_and_nothing_acknowledged_is_missing(
     assert summary["consumed"]["missing"] == 0
     # What was due in the outage was late, and counts so.
     assert summary["produced"]["traffic"]["latency"]["max_ms"] > 1000
-    history = History.import_jsonl(path)
+    history = History.load(path)
     assert {fault.kind for fault in history.faults} == {"kill-leader"}
     assert_on_every_replica(healthy_cluster, copied_topic, history)

@@ -17,6 +17,7 @@ import pytest
 from rmqkit.cli import EXIT_CLUSTER, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, main
 from rmqkit.cli.load_screen import lags, line, table
 from rmqkit.cli.load_text import exit_code, text
+from rmqkit.history import History
 from rmqkit.load.runner import Progress
 from rmqkit.load.summary import ErrorCount, FaultStep, Percentiles, Summary, Window
 
@@ -70,7 +71,7 @@ def cluster() -> Iterator[LoopbackCluster]:
         (["produce", "--namesrv", "nonsense"], "not an address: 'nonsense'"),
         (["produce", "--namesrv", ";"], "no NameServer is named"),
         (["produce", "--history", __file__], "exists already"),
-        (["produce", "--history", "/nonexistent/h"], "/nonexistent is no folder"),
+        (["produce", "--history", "/nonexistent/h"], "/nonexistent is not a folder that can be written to"),
         (["consume", "--group", "a group"], "not a group name: 'a group'"),
         (["consume", "--expression", "A ||"], "--expression is 'A ||'"),
         (["consume", "--threads", "0"], "--threads is 0"),
@@ -146,7 +147,9 @@ def test_every_operation_is_in_the_history(ran: Callable[..., Ran], cluster: Loo
     code, _, err = ran("produce", "--namesrv", cluster.address, "--count", "30", "--history", str(path))
     assert code == EXIT_OK, err
     assert f"every operation is in {path}" in err
-    assert path.exists()
+    history = History.load(path)
+    assert {send.message_id for send in history.sends()} == set(cluster.ids)
+    assert history.incomplete == ""
 
 
 def test_sends_that_were_not_acknowledged_are_an_exit_code(ran: Callable[..., Ran], cluster: LoopbackCluster) -> None:

@@ -227,6 +227,38 @@ class BrokerClient:
             raise WireError(f"{self.address} answered {len(messages)} messages for position {physical_offset}")
         return messages[0]
 
+    def query_messages(
+        self,
+        topic: str,
+        key: str,
+        *,
+        unique: bool = False,
+        limit: int = 32,
+        since_ms: int = 0,
+        until_ms: int = 0x7FFF_FFFF_FFFF_FFFF,
+    ) -> tuple[StoredMessage, ...]:
+        """Messages of ``topic`` with ``key`` among their KEYS, or with it as UNIQ_KEY (request 12), oldest first.
+
+        The times are the broker's when it stored them, in milliseconds since the epoch. What the index's hash confuses
+        with the key is left out. The index is written a moment after the message, and may miss messages after a restart
+        (rocketmq #7477).
+        """
+        answer = self._ask(
+            RequestCode.QUERY_MESSAGE,
+            accept=(ResponseCode.QUERY_NOT_FOUND,),
+            topic=topic,
+            key=key,
+            maxNum=limit,
+            beginTimestamp=since_ms,
+            endTimestamp=until_ms,
+            _UNIQUE_KEY_QUERY="true" if unique else None,
+        )
+        found = decode_messages(answer.body) if answer.code == ResponseCode.SUCCESS else ()
+        wanted = (m for m in found if m.topic == topic and (m.unique_key == key if unique else key in m.keys))
+        # A message comes twice where its UNIQ_KEY is among its KEYS too: IndexService.buildIndex enters both.
+        once = {message.physical_offset: message for message in wanted}
+        return tuple(sorted(once.values(), key=lambda message: (message.store_ms, message.physical_offset)))
+
     # -- helpers
 
     def _offset(self, code: RequestCode, topic: str, queue_id: int) -> int:

@@ -11,7 +11,6 @@ offsets every 10 s.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,7 @@ from typing import Literal, Self
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.groupcontrol import Control
+from rmqkit.client.grouplife import GroupLife
 from rmqkit.client.groupstate import Ask, GroupState, Jump
 from rmqkit.client.handling import Handling, Later, OnMessage, decode_batch
 from rmqkit.client.heartbeat import (
@@ -37,7 +37,7 @@ from rmqkit.client.offsets import FIRST, Begin, BrokerOffsets, LocalOffsets, fir
 from rmqkit.client.puller import Puller
 from rmqkit.client.routes import Routes
 from rmqkit.client.subscription import Sql92, read_subscriptions
-from rmqkit.errors import ClusterError, NotFoundError, RmqkitError, UsageError, WaitTimeoutError
+from rmqkit.errors import ClusterError, RmqkitError, UsageError
 from rmqkit.transport.pool import ChannelPool
 from rmqkit.waiting import Deadline, Pending, wait_until
 from rmqkit.wire.bodies import parse_reset_offsets
@@ -124,12 +124,8 @@ class GroupConsumer:
         self._auto_commit = auto_commit
         self._max_times = max_reconsume_times
         self._timeout_s = timeout_s
-        self._join_timeout_s = join_timeout_s
         self._give_up_s = give_up_s
-        self._close_timeout_s = close_timeout_s
         self._turn = 0
-        self._threads: list[threading.Thread] = []
-        self._opened = self._closed = False
         self._puller = Puller(
             self._pool,
             self._state,
@@ -165,22 +161,20 @@ class GroupConsumer:
             )
         )
         self._workers = workers
+        self._life = GroupLife(
+            self._pool,
+            self._state,
+            control=self._control,
+            membership=self._membership,
+            puller=self._puller,
+            join_timeout_s=join_timeout_s,
+            close_timeout_s=close_timeout_s,
+        )
 
     # -- joining and leaving
 
     def __enter__(self) -> Self:
-        if self._opened:
-            raise UsageError("a group consumer is entered once", hint="make a new one")
-        self._opened = True
-        try:
-            self._join()
-            self._start("control", self._control.run)
-            for number in range(self._workers if self._handling is not None else 0):
-                assert self._handling is not None
-                self._start(f"worker-{number}", self._handling.run)
-        except BaseException:
-            self._shut_down(commit=False)
-            raise
+        self._life.begin([self._handling.run] * self._workers if self._handling is not None else [])
         return self
 
     def __exit__(
@@ -190,91 +184,19 @@ class GroupConsumer:
             self.close()
             return
         try:  # what a failing block had in hand is not consumed
-            self._close(acknowledge=False)
+            self._life.end()
         except Exception as second:  # noqa: BLE001 - the block's own error goes on
             error.add_note(f"closing the consumer of {self.group}, too: {second}")
 
     def close(self) -> None:
-        """Count what was handed out as consumed, commit, leave the group and end all threads, within a bounded time.
+        """Count what was handed out as consumed (with ``auto_commit``), commit, leave the group and end all threads,
+        within a bounded time.
 
         Raises what ended a thread and was not raised before, or what kept the last offsets from being committed.
         """
-        self._close(acknowledge=True)
-
-    def _join(self) -> None:
-        deadline = Deadline.after(self._join_timeout_s)
-        failure: list[RmqkitError] = []
-
-        def joined() -> bool | Pending:
-            try:
-                self._control.join()
-            except UsageError as error:
-                if not isinstance(error, NotFoundError):
-                    raise
-                failure[:] = [error]
-            except RmqkitError as error:
-                failure[:] = [error]
-            else:
-                return True
-            return Pending(str(failure[0]))
-
-        try:
-            wait_until(joined, label=f"join {self.group}", timeout_s=deadline.left_s, every_s=0.1)
-        except WaitTimeoutError as error:
-            if failure:
-                failure[0].add_note(f"tried for {error.waited_s:.1f} s to join the group {self.group}")
-                raise failure[0] from None
-            raise
-
-    def _start(self, name: str, target: object) -> None:
-        thread = threading.Thread(target=target, name=f"rmqkit-{self.group}-{name}", daemon=True)  # type: ignore[arg-type]
-        self._threads.append(thread)
-        thread.start()
-
-    def _close(self, *, acknowledge: bool) -> None:
-        if self._closed or not self._opened:
-            self._closed = True
-            return
-        if acknowledge and self._handling is None:
-            with self._state.lock:
-                for held in self._state.held.values():
-                    held.acknowledge_all()
-        failed = self._shut_down(commit=True)
-        if self._state.failure is not None and not self._state.failure_raised:
-            self._state.failure_raised = True
-            raise self._state.failure
-        if failed and self._state.failure is None:
-            raise ClusterError(
-                f"the last offsets of {self.group} could not be committed",
-                details=[f"{queue}: {error}" for queue, error in failed.items()],
-                hint="what was consumed since the last commit comes again to the next member",
-            )
-
-    def _shut_down(self, *, commit: bool) -> Mapping[MessageQueue, Exception]:
-        self._closed = True
-        self._state.close()
-        deadline = Deadline.after(self._close_timeout_s)
-        failed: Mapping[MessageQueue, Exception] = {}
-        for thread in self._threads:
-            thread.join(deadline.left_s)
-        links = self._puller.end_links()
-        try:
-            if commit:
-                failed = self._control.commit()
-            self._membership.leave(self._control.addresses)
-        finally:
-            self._pool.close()
-        for thread in links:
-            thread.join(max(deadline.left_s, 1.0))
-        alive = [thread.name for thread in (*self._threads, *links) if thread.is_alive()]
-        if alive:
-            raise WaitTimeoutError(
-                f"the threads of the consumer of {self.group} to end",
-                waited_s=self._close_timeout_s,
-                last_seen=f"{', '.join(alive)} still run",
-                hint="a handler that does not return keeps its thread",
-            )
-        return failed
+        if self._auto_commit:
+            self._acknowledge()
+        self._life.end()
 
     # -- consuming
 
@@ -289,9 +211,7 @@ class GroupConsumer:
             raise UsageError("this consumer has a handler: its messages go there, not to poll")
         deadline = Deadline.after(timeout_s)
         if self._auto_commit:
-            with self._state.lock:
-                for held in self._state.held.values():
-                    held.acknowledge_all()
+            self._acknowledge()
         while True:
             with self._state.lock:
                 self._state.raise_failure()
@@ -314,10 +234,7 @@ class GroupConsumer:
         soon after may hand messages out again.
         """
         self._check_open()
-        if self._handling is None:
-            with self._state.lock:
-                for held in self._state.held.values():
-                    held.acknowledge_all()
+        self._acknowledge()
         for error in self._control.commit().values():
             raise error
 
@@ -426,8 +343,15 @@ class GroupConsumer:
 
     # -- helpers
 
+    def _acknowledge(self) -> None:
+        """What was handed out to the caller of poll is consumed; a handler's messages are acknowledged one by one."""
+        if self._handling is None:
+            with self._state.lock:
+                for held in self._state.held.values():
+                    held.acknowledge_all()
+
     def _check_open(self) -> None:
-        if not self._opened or self._closed:
+        if not self._life.opened or self._life.closed:
             raise UsageError("the group consumer is not open", hint="use it inside its `with` block")
         with self._state.lock:
             self._state.raise_failure()

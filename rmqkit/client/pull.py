@@ -35,6 +35,9 @@ from rmqkit.wire.messages import StoredMessage, decode_messages
 
 DEFAULT_GROUP = "rmqkit_reader"
 
+MOST_MESSAGES = 32
+"""What a broker gives at once (maxTransferCountOnMessageInMemory)."""
+
 _SUSPEND = 2
 _SUBSCRIPTION = 4
 
@@ -86,7 +89,7 @@ def pull_once(
     topic: str,
     queue_id: int,
     offset: int,
-    max_messages: int = 32,
+    max_messages: int = MOST_MESSAGES,
     group: str = DEFAULT_GROUP,
     tags: str = SUBSCRIBE_ALL,
     suspend_ms: int = 0,
@@ -109,42 +112,7 @@ def pull_once(
             hint="none may be negative, and one message or more must be asked for",
         )
     subscription = Subscription(topic, tags, version=0)
-    command = pull_command(
-        topic=topic,
-        queue_id=queue_id,
-        offset=offset,
-        max_messages=max_messages,
-        group=group,
-        suspend_ms=suspend_ms,
-        subscription=subscription,
-    )
-    answer = pool.request(address, command, timeout_s=timeout_s)
-    if answer.code not in tuple(PullStatus):
-        raise refusal(address, RequestCode.PULL_MESSAGE, answer)
-    return PullResult(
-        status=PullStatus(answer.code),
-        next_offset=number(answer, "nextBeginOffset", address=address),
-        min_offset=number(answer, "minOffset", address=address),
-        max_offset=number(answer, "maxOffset", address=address),
-        messages=(
-            only_tagged(decode_messages(answer.body), subscription.tags) if answer.code == PullStatus.FOUND else ()
-        ),
-        remark=answer.remark,
-    )
-
-
-def pull_command(
-    *,
-    topic: str,
-    queue_id: int,
-    offset: int,
-    group: str,
-    max_messages: int = 32,
-    suspend_ms: int = 0,
-    subscription: Subscription,
-) -> Command:
-    """The request PULL_MESSAGE, with the subscription in it."""
-    return Command.request(
+    command = Command.request(
         RequestCode.PULL_MESSAGE,
         ext={
             "consumerGroup": group,
@@ -159,6 +127,19 @@ def pull_command(
             "subVersion": subscription.version,
             "expressionType": subscription.kind,
         },
+    )
+    answer = pool.request(address, command, timeout_s=timeout_s)
+    if answer.code not in tuple(PullStatus):
+        raise refusal(address, RequestCode.PULL_MESSAGE, answer)
+    return PullResult(
+        status=PullStatus(answer.code),
+        next_offset=number(answer, "nextBeginOffset", address=address),
+        min_offset=number(answer, "minOffset", address=address),
+        max_offset=number(answer, "maxOffset", address=address),
+        messages=(
+            only_tagged(decode_messages(answer.body), subscription.tags) if answer.code == PullStatus.FOUND else ()
+        ),
+        remark=answer.remark,
     )
 
 

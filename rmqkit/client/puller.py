@@ -20,12 +20,13 @@ from rmqkit.client.groupstate import Ask, GroupState, Jump
 from rmqkit.client.heartbeat import Subscription
 from rmqkit.client.heldqueue import HeldQueue
 from rmqkit.client.messagequeue import MessageQueue
-from rmqkit.client.pull import PullStatus, pull_command
+from rmqkit.client.pull import MOST_MESSAGES, PullStatus
 from rmqkit.errors import RemoteError, RequestTimeoutError, RmqkitError
 from rmqkit.transport.pool import ChannelPool
 from rmqkit.transport.ticket import Ticket
 from rmqkit.wire.codes import RequestCode, ResponseCode
 from rmqkit.wire.frames import Command
+from rmqkit.wire.pullframe import PullHeader, PullRequest
 
 SUSPEND_S = 15.0
 """How long a broker may hold a pull that finds nothing (DefaultMQPushConsumerImpl.BROKER_SUSPEND_MAX_TIME_MILLIS)."""
@@ -38,6 +39,7 @@ _BACK_AFTER_S = 10.0
 _LISTEN_S = 1.0
 _SEND_S = 3.0
 
+_STATUSES = frozenset(int(status) for status in PullStatus)
 _ONCE = threading.Lock()
 
 
@@ -125,6 +127,7 @@ class Puller:
         self._masters: dict[str, str] = {}
         self._links: dict[str, _Link] = {}
         self._ended_links: list[_Link] = []
+        self._headers: dict[MessageQueue, PullHeader] = {}
         self._back_since: dict[MessageQueue, float] = {}
 
     # -- where to pull from
@@ -200,20 +203,27 @@ class Puller:
             if address is None or link is None or not link.up or not self._may_pull(held, now):
                 return
             pull = held.pull = _Pull(address, now, lambda pull, answer: self._answered(held, pull, answer))
-            offset = held.pull_offset
-        queue = held.queue
-        command = pull_command(
-            topic=queue.topic,
-            queue_id=queue.queue_id,
-            offset=offset,
-            group=self._group,
-            suspend_ms=int(SUSPEND_S * 1000),
-            subscription=self._subscriptions[queue.topic],
-        )
+            request = PullRequest(self._header(held.queue), held.pull_offset)
         try:
-            (pull.ticket,) = self._pool.begin_all(address, [command], timeout_s=_SEND_S, done=pull)
+            (pull.ticket,) = self._pool.begin_all(address, [request], timeout_s=_SEND_S, done=pull)
         except RmqkitError as error:
             self._failed(held, pull, error)
+
+    def _header(self, queue: MessageQueue) -> PullHeader:
+        header = self._headers.get(queue)
+        if header is None:
+            subscription = self._subscriptions[queue.topic]
+            header = self._headers[queue] = PullHeader.of(
+                group=self._group,
+                topic=queue.topic,
+                queue_id=queue.queue_id,
+                expression=subscription.expression,
+                version=subscription.version,
+                kind=subscription.kind,
+                max_messages=MOST_MESSAGES,
+                suspend_ms=int(SUSPEND_S * 1000),
+            )
+        return header
 
     def sweep(self) -> None:
         """Give up pulls whose answer is overdue: the master hangs, or the connection is dead."""
@@ -249,7 +259,7 @@ class Puller:
         try:
             if isinstance(answer, RmqkitError):
                 raise answer
-            if answer.code not in tuple(PullStatus):
+            if answer.code not in _STATUSES:
                 raise refusal(pull.address, RequestCode.PULL_MESSAGE, answer)
             self._take(held, pull, answer)
         except RmqkitError as error:

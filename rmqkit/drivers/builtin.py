@@ -11,13 +11,16 @@ from types import TracebackType
 from typing import Self
 
 from rmqkit.client.consumer import Consumer
+from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import SendOutcome
 from rmqkit.client.producer import Producer
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.drivers.interface import (
     BINARY_RECEIVE,
     BUILT_IN,
+    DELAY,
     LARGE_BODIES,
+    ONEWAY,
+    ORDERLY,
     OWN_MESSAGE_ID,
     RECEIPT_NAMES_QUEUE,
     TAG_FILTER,
@@ -31,7 +34,7 @@ from rmqkit.errors import NoLeaderError, NotFoundError, RemoteError, TransportEr
 from rmqkit.transport.pool import ChannelPool
 from rmqkit.wire.messages import StoredMessage
 
-PRODUCER_CAPABILITIES = frozenset({RECEIPT_NAMES_QUEUE, OWN_MESSAGE_ID, LARGE_BODIES})
+PRODUCER_CAPABILITIES = frozenset({RECEIPT_NAMES_QUEUE, OWN_MESSAGE_ID, LARGE_BODIES, ONEWAY, ORDERLY, DELAY})
 CONSUMER_CAPABILITIES = frozenset({BINARY_RECEIVE, LARGE_BODIES})
 CLUSTER_TROUBLE = (TransportError, RemoteError, NotFoundError, NoLeaderError)
 
@@ -78,9 +81,9 @@ class BuiltInProducer:
         """Send once."""
         return self.producer(timeout_s).send_message(message)
 
-    def send_oneway(self, message: OutgoingMessage, *, timeout_s: float | None = None) -> SendOutcome:  # noqa: ARG002
-        """Not possible with this client yet."""
-        raise cannot(self.capabilities, driver=self.name, what=f"a one-way send to {message.topic}")
+    def send_oneway(self, message: OutgoingMessage, *, timeout_s: float | None = None) -> SendOutcome:
+        """Write one request that asks for no answer."""
+        return self.producer(timeout_s).send_oneway(message)
 
 
 class BuiltInConsumer:
@@ -112,13 +115,10 @@ class BuiltInConsumer:
         self._pool.close()
 
     def poll(self, timeout_s: float) -> tuple[Received, ...]:
-        """What there is, waiting up to ``timeout_s``. While there is no leader this waits too, then is empty."""
+        """What there is, waiting up to ``timeout_s``. While there is no leader this waits too, and raises the last
+        failure when the time is over."""
         self._commit()
-        try:
-            messages = self._consumer.poll(timeout_s)
-        except CLUSTER_TROUBLE:
-            return ()
-        received = tuple(received_of(message) for message in messages)
+        received = tuple(received_of(message) for message in self._consumer.poll(timeout_s))
         self._open.update(each.token for each in received)
         return received
 
@@ -156,5 +156,5 @@ def received_of(message: StoredMessage) -> Received:
         reconsume_times=message.reconsume_times,
         born_ms=message.born_ms,
         store_ms=message.store_ms,
-        token=f"{message.msg_id}",
+        token=message.msg_id,
     )

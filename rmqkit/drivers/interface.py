@@ -4,7 +4,7 @@ What belongs here: the interface. What does not: a client (``builtin``, ``native
 (``registry``).
 
 For who writes a driver: trouble of the cluster or of the client process is an *outcome* of a send, and an empty poll
-or a :class:`~rmqkit.errors.DriverError` of a consumer; a mistake of the caller is a
+or an :class:`~rmqkit.errors.RmqkitError` of a consumer, after which one may poll again; a mistake of the caller is a
 :class:`~rmqkit.errors.UsageError`; a client that is not on this machine is a
 :class:`~rmqkit.errors.DriverMissingError` when the driver is made. Making one starts the client: an object that exists
 is usable. ``close`` is bounded in time, may be called twice, and leaves no process, container, thread or file behind.
@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
+from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import SendOutcome
-from rmqkit.client.send import OutgoingMessage
 from rmqkit.errors import UsageError
 from rmqkit.wire.messages import UNIQUE_KEY
 
@@ -30,7 +30,7 @@ NATIVE = "native"
 JAVA = "java"
 DRIVERS = (BUILT_IN, NATIVE, JAVA)
 
-KIT_ID = "RMQKIT_ID"
+KIT_ID = "rmqkit-id"
 """The property in which the kit's own message id travels where the client gives UNIQ_KEY itself."""
 
 # What a driver may be able to do. A message that asks for more than its driver can do is a UsageError that names the
@@ -115,7 +115,7 @@ class Received:
 
 
 def message_id_of(properties: Mapping[str, str]) -> str:
-    """The kit's own id of a message: property RMQKIT_ID where a driver had to put it there, else UNIQ_KEY, else ""."""
+    """The kit's own id of a message: property rmqkit-id where a driver had to put it there, else UNIQ_KEY, else ""."""
     return properties.get(KIT_ID) or properties.get(UNIQUE_KEY, "")
 
 
@@ -154,7 +154,8 @@ class DriverProducer(Protocol):
 
     def send(self, message: OutgoingMessage, *, timeout_s: float | None = None) -> SendOutcome:
         """Send once, as this client does it, its own retries included; answers within ``timeout_s`` (None: what suits
-        the client) and a second. A Receipt of a client that does not tell the queue has queue_id and queue_offset -1.
+        the client) and a few seconds. A Receipt of a client that does not tell the queue has queue_id and queue_offset
+        -1.
         """
         ...
 
@@ -198,7 +199,8 @@ class DriverConsumer(Protocol):
 
     def poll(self, timeout_s: float) -> tuple[Received, ...]:
         """What has come, waiting up to ``timeout_s`` for the first; empty when nothing came. What was handed out
-        counts as consumed once it is given to :meth:`ack`; a client may hand out nothing more until then."""
+        counts as consumed once it is given to :meth:`ack`; a client may hand out nothing more until then. Trouble that
+        lasts for the whole time is an empty poll, or an RmqkitError where the client says what it is."""
         ...
 
     def ack(self, messages: Sequence[Received]) -> None:

@@ -7,7 +7,7 @@ verdict says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.pull import Gap, read_queue
@@ -17,8 +17,22 @@ from rmqkit.transport.pool import ChannelPool
 from rmqkit.wire.messages import StoredMessage
 
 
-def read_back(pool: ChannelPool, replicas: Mapping[str, str], *, topic: str, history: History) -> dict[str, str]:
+def unique_key(message: StoredMessage) -> str:
+    """The id that the built-in and the Java client's messages carry as UNIQ_KEY."""
+    return message.unique_key
+
+
+def read_back(
+    pool: ChannelPool,
+    replicas: Mapping[str, str],
+    *,
+    topic: str,
+    history: History,
+    id_of: Callable[[StoredMessage], str] = unique_key,
+) -> dict[str, str]:
     """Read ``topic`` from each replica (name to address). Returns, per replica that was not read whole, why.
+
+    ``id_of`` tells a message's id: that of the sends in the history, which not every client sends as UNIQ_KEY.
 
     Every queue is read that the replica has or that an acknowledged send went to: a replica whose topic has fewer
     queues than the messages went into was not read to its end, rather than "without messages".
@@ -31,7 +45,7 @@ def read_back(pool: ChannelPool, replicas: Mapping[str, str], *, topic: str, his
             gaps: list[Gap] = []
             for queue in sorted(queues):
                 for message in read_queue(pool, address, topic=topic, queue_id=queue, on_gap=gaps.append):
-                    history.add_read(_record(name, message))
+                    history.add_read(_record(name, message, id_of(message)))
             if gaps:
                 failed[name] = f"{len(gaps)} gaps, the first: {gaps[0]}"
         except RmqkitError as error:
@@ -50,10 +64,10 @@ def _sent_to(history: History, topic: str) -> set[int]:
     return queues
 
 
-def _record(replica: str, message: StoredMessage) -> ReadRecord:
+def _record(replica: str, message: StoredMessage, message_id: str) -> ReadRecord:
     return ReadRecord(
         replica,
-        message.unique_key,
+        message_id,
         message.topic,
         message.queue_id,
         message.queue_offset,

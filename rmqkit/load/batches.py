@@ -151,7 +151,7 @@ class SendRecorder:
                 offset,
                 number(address, len(self._names)),
                 number(reason, len(self._names)),
-                max(1, len(outcome.attempts)),
+                len(outcome.attempts),
             )
             self._numbers.extend(facts)
 

@@ -13,9 +13,11 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
 
+from rmqkit.client.messagequeue import RETRY_PREFIX
 from rmqkit.errors import RmqkitError, UsageError
 from rmqkit.load.batches import ReceivedRow, ReceiveRecorder
 from rmqkit.load.plan import ReceivePlan
+from rmqkit.load.readback import unique_key
 from rmqkit.load.team import Team
 from rmqkit.wire.messages import StoredMessage
 
@@ -23,7 +25,6 @@ POLL_S = 0.2
 LAG_EVERY_S = 1.0
 _PAUSE_S = 0.2
 _JOIN_S = 30.0
-_RETRY = "%RETRY%"
 
 
 class Receiver(Protocol):
@@ -49,7 +50,14 @@ OpenReceiver = Callable[[int], AbstractContextManager[Receiver]]
 class Consumers:
     """The members of a load's group; use it with ``with``. Leaving ends them, each after a last commit."""
 
-    def __init__(self, plan: ReceivePlan, open_receiver: OpenReceiver) -> None:
+    def __init__(
+        self,
+        plan: ReceivePlan,
+        open_receiver: OpenReceiver,
+        *,
+        id_of: Callable[[StoredMessage], str] = unique_key,
+    ) -> None:
+        self._id_of = id_of
         self._open_receiver = open_receiver
         self._recorder = ReceiveRecorder()
         self._lock = threading.Lock()
@@ -117,7 +125,7 @@ class Consumers:
             messages = receiver.poll(POLL_S)
             if messages:
                 now_ns = time.monotonic_ns()
-                self._recorder.add([_row(message, number, now_ns) for message in messages])
+                self._recorder.add([self._row(message, number, now_ns) for message in messages])
             if time.monotonic() - asked_s >= LAG_EVERY_S:
                 asked_s = time.monotonic()
                 self._ask(receiver, number)
@@ -137,10 +145,9 @@ class Consumers:
         with self._lock:
             self._lags[number] = lags
 
-
-def _row(message: StoredMessage, member: int, now_ns: int) -> ReceivedRow:
-    retried = message.topic.startswith(_RETRY)
-    return ReceivedRow(message.unique_key, member, message.queue_id, message.queue_offset, now_ns, retried)
+    def _row(self, message: StoredMessage, member: int, now_ns: int) -> ReceivedRow:
+        retried = message.topic.startswith(RETRY_PREFIX)
+        return ReceivedRow(self._id_of(message), member, message.queue_id, message.queue_offset, now_ns, retried)
 
 
 def _by_number(queue: str) -> tuple[str, int]:

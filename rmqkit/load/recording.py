@@ -5,20 +5,31 @@ What belongs here: the translation of rows. What does not: counting (``statistic
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from rmqkit.history import History
 from rmqkit.load.batches import Ending, ReceivedRow, SendBatch
 from rmqkit.load.plan import ReceivePlan, SendPlan
 
+HIDDEN_ATTEMPTS = 5
+"""As often a client that tries again by itself, and tells nothing of it, may have stored a message (librocketmq)."""
 
-def record_sends(history: History, run: str, plan: SendPlan, batch: SendBatch) -> None:
-    """Append finished sends. ``start_ns`` is of the request: when it was due is the statistics' matter."""
+
+def record_sends(
+    history: History, run: str, plan: SendPlan, batch: SendBatch, *, hidden_retries: Collection[str] = ()
+) -> None:
+    """Append finished sends. ``start_ns`` is of the request: when it was due is the statistics' matter.
+
+    ``hidden_retries`` are the drivers whose clients try again by themselves.
+    """
     sends = batch.columns()
     outcomes = np.where(sends.ending == Ending.FLOW_CONTROL, int(Ending.REFUSED), sends.ending)
     names = np.array(batch.names, dtype=object)
     for worker in np.unique(sends.worker).tolist():
         mine = sends.worker == worker
+        untold = HIDDEN_ATTEMPTS if plan.driver_of(worker) in hidden_retries else 1
         history.add_sends(
             message_id=(f"{run}-{worker}-", sends.sequence[mine]),
             topic=plan.topic,
@@ -30,7 +41,7 @@ def record_sends(history: History, run: str, plan: SendPlan, batch: SendBatch) -
             address=names[sends.address[mine]].tolist(),
             reason=names[sends.reason[mine]].tolist(),
             sender=sender_name(plan, worker),
-            attempts=sends.attempts[mine],
+            attempts=np.where(sends.attempts[mine] > 0, sends.attempts[mine], untold),
         )
 
 

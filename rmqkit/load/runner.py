@@ -18,19 +18,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
 
+from rmqkit.drivers.interface import message_id_of
 from rmqkit.errors import RmqkitError, UsageError
 from rmqkit.history import History
 from rmqkit.load.batches import Ending
-from rmqkit.load.clients import OpenSender
-from rmqkit.load.consumption import Consumers, OpenReceiver
+from rmqkit.load.consumption import Consumers
 from rmqkit.load.crew import Crew
-from rmqkit.load.plan import LONGEST_S, ReceivePlan, SendPlan
+from rmqkit.load.ended import Ended, LoadParts, summary_of
+from rmqkit.load.plan import LONGEST_S
+from rmqkit.load.readback import unique_key
 from rmqkit.load.recording import record_received, record_sends
 from rmqkit.load.squad import Account
 from rmqkit.load.statistics import Statistics
-from rmqkit.load.summary import Consumption, FaultStep, Production, Summary, Window
+from rmqkit.load.summary import Summary, Window
 from rmqkit.load.tally import Tally
 from rmqkit.waiting import Deadline, Pending, wait_until
+from rmqkit.wire.messages import StoredMessage
 
 TICK_S = 0.1
 START_DELAY_NS = 20_000_000
@@ -53,23 +56,6 @@ class Progress:
     errors: Mapping[str, int]
     lag: Mapping[str, int]
     trouble: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadParts:
-    """What a load is put together from. ``drivers`` open the senders of drivers that are not built in; ``receivers``
-    the members of the group; ``cluster`` is what the summary tells of it."""
-
-    nameservers: tuple[str, ...]
-    command: str
-    run: str
-    seed: int = 0
-    send: SendPlan | None = None
-    receive: ReceivePlan | None = None
-    receivers: OpenReceiver | None = None
-    queues: int = 0
-    drivers: Mapping[str, OpenSender] | None = None
-    cluster: Mapping[str, object] | None = None
 
 
 class Load:
@@ -119,7 +105,7 @@ class Load:
         with self._signals(), ExitStack() as stack:
             if parts.receive is not None:
                 assert parts.receivers is not None
-                self._consumers = stack.enter_context(Consumers(parts.receive, parts.receivers))
+                self._consumers = stack.enter_context(Consumers(parts.receive, parts.receivers, id_of=_id_of(parts)))
             if parts.send is not None:
                 self._wait_assigned()
                 crew = Crew(parts.run, parts.send, parts.nameservers, drivers=parts.drivers)
@@ -143,7 +129,23 @@ class Load:
                 self._consumers.finish()
                 self._collect()
                 self._tell_consumed()
-        return self._summary(started_at, account, time.process_time() - cpu_began_s)
+        return summary_of(
+            Ended(
+                parts=parts,
+                started_at=started_at,
+                start_ns=self.start_ns,
+                end_ns=self._end_ns,
+                ended_by=self._ended_by,
+                statistics=self._statistics,
+                account=account,
+                cpu_s=time.process_time() - cpu_began_s,
+                tally=self._tally,
+                lag=self._consumers.lag if self._consumers else {},
+                drained=self._drained,
+                faults=self.history.faults,
+                notes=self._notes(),
+            )
+        )
 
     def stop(self) -> None:
         """Ask for the end, from any thread or signal handler; each call is one more request."""
@@ -282,7 +284,8 @@ class Load:
                 if self._tally is not None:
                     self._tally.sent(batch)
                 if self._records and self.parts.send is not None:
-                    record_sends(self.history, self.parts.run, self.parts.send, batch)
+                    parts = self.parts
+                    record_sends(self.history, parts.run, self.parts.send, batch, hidden_retries=parts.hidden_retries)
             self.failure = self.failure or self._crew.failure
         if self._consumers is not None:
             self._take_received(self._consumers)
@@ -320,6 +323,14 @@ class Load:
             trouble=self._consumers.trouble if self._consumers else "",
         )
 
+    def _notes(self) -> tuple[str, ...]:
+        notes = []
+        if self.failure is not None:
+            notes.append(f"ended by an error: {str(self.failure).splitlines()[0]}")
+        if self._consumers is not None and self._consumers.trouble:
+            notes.append(f"a member of the group said last: {self._consumers.trouble}")
+        return tuple(notes)
+
     @contextmanager
     def _signals(self) -> Iterator[None]:
         """SIGINT and SIGTERM are requests to end. The handler only counts: a half-counted batch would be lost."""
@@ -337,75 +348,9 @@ class Load:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    # ---- the summary ------------------------------------------------------------------------------------
 
-    def _summary(self, started_at: datetime, account: Account, cpu_s: float) -> Summary:
-        parts = self.parts
-        duration_s = max(0, self._end_ns - self.start_ns) / 1e9
-        options = {**(parts.receive.as_dict() if parts.receive else {}), **(parts.send.as_dict() if parts.send else {})}
-        return Summary(
-            command=parts.command,
-            run=parts.run,
-            seed=parts.seed,
-            started_at=started_at.isoformat(timespec="milliseconds"),
-            start_ns=self.start_ns,
-            duration_s=duration_s,
-            ended_by=self._ended_by,
-            topic=str(options["topic"]),
-            options=options,
-            cluster=dict(parts.cluster or {}),
-            produced=self._production(account, duration_s) if parts.send else None,
-            consumed=self._consumption(cpu_s, duration_s) if parts.receive else None,
-            windows=self._statistics.windows(time.monotonic_ns()),
-            faults=tuple(
-                FaultStep(kind=step.kind, step=step.step, target=step.target, at_s=(step.at_ns - self.start_ns) / 1e9)
-                for step in self.history.faults
-            ),
-            notes=self._notes(),
-        )
-
-    def _production(self, account: Account, duration_s: float) -> Production:
-        plan = self.parts.send
-        assert plan is not None
-        traffic = self._statistics.traffic(duration_s)
-        return Production(
-            traffic=traffic,
-            drivers=self._statistics.by_driver(duration_s),
-            errors=self._statistics.errors(),
-            processes=plan.processes,
-            body_bytes=len(plan.body),
-            unsent=account.unsent,
-            backed_off_s=account.backed_off_s,
-            cpu_us_per_message=account.cpu_s * 1e6 / traffic.sent if traffic.sent else 0.0,
-        )
-
-    def _consumption(self, cpu_s: float, duration_s: float) -> Consumption:
-        plan, tally, send = self.parts.receive, self._tally, self.parts.send
-        assert plan is not None
-        assert tally is not None
-        assert self._consumers is not None
-        received = self._statistics.received
-        received_s = max(duration_s, self._statistics.received_until_s)
-        lag = self._consumers.lag
-        # In one process with the senders nobody can tell whose processor time it was.
-        alone = send is None or send.processes > 0
-        return Consumption(
-            group=plan.group,
-            members=plan.threads,
-            received=received,
-            own=tally.own,
-            again=tally.again,
-            missing=None if send is None else tally.missing,
-            received_per_s=received / received_s if received_s > 0 else 0.0,
-            drained=self._drained or (send is None and bool(lag) and not any(lag.values())),
-            lag=lag,
-            cpu_us_per_message=cpu_s * 1e6 / received if alone and received else None,
-        )
-
-    def _notes(self) -> tuple[str, ...]:
-        notes = []
-        if self.failure is not None:
-            notes.append(f"ended by an error: {str(self.failure).splitlines()[0]}")
-        if self._consumers is not None and self._consumers.trouble:
-            notes.append(f"a member of the group said last: {self._consumers.trouble}")
-        return tuple(notes)
+def _id_of(parts: LoadParts) -> Callable[[StoredMessage], str]:
+    """Other clients give UNIQ_KEY themselves, and carry the kit's id in a property: to look there takes time."""
+    if not parts.drivers:
+        return unique_key
+    return lambda message: message_id_of(message.properties)

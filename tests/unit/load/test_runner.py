@@ -18,8 +18,9 @@ import rmqkit.load.consumption
 import rmqkit.load.runner
 from rmqkit.errors import ConnectionLostError, UsageError, WaitTimeoutError
 from rmqkit.history import History, Outcome
+from rmqkit.load.ended import LoadParts
 from rmqkit.load.plan import ReceivePlan, SendPlan
-from rmqkit.load.runner import Load, LoadParts, Progress
+from rmqkit.load.runner import Load, Progress
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,10 @@ from rmqkit.checks import Outage, Thresholds, Verdict, judge, longest_gap_s, out
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.topics import create_topic, delete_topic, wait_topic_everywhere
+from rmqkit.errors import FaultError
 from rmqkit.faults import Failover, kill_leader
 from rmqkit.history import History
-from rmqkit.load import SteadyTraffic, read_back
+from rmqkit.load import Load, SteadyTraffic, read_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,30 @@ def drill(
     finally:
         delete_topic(cluster, topic, group=name)
     return DrillResult(failover, judge(history, plan.thresholds(len(members))), history, unread)
+
+
+def kill_leader_during(
+    cluster: Cluster,
+    *,
+    at_s: float,
+    group: str | None = None,
+    on_step: Callable[[str], None] = lambda _text: None,
+) -> Callable[[Load], None]:
+    """What a load does alongside its traffic: kill the leader after ``at_s`` seconds, and bring it back.
+
+    The steps go into the load's history. Raises what :func:`~rmqkit.faults.kill_leader` raises, and FaultError when the
+    traffic ended before.
+    """
+
+    def act(load: Load) -> None:
+        if not load.wait_for(at_s):
+            raise FaultError(f"the traffic ended before {at_s:g} s: no leader was killed", hint="let it run for longer")
+        on_step("killing the leader")
+        with kill_leader(cluster, group=group, history=load.history) as failover:
+            on_step(f"{failover.successor} serves {failover.outage_s:.1f} s later; starting {failover.victim} again")
+        on_step(f"{failover.victim} has caught up")
+
+    return act
 
 
 def replica_addresses(members: tuple[Peer, ...]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import typer
 
 from rmqkit import __version__
 from rmqkit.cli import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
+from rmqkit.cli.load import app as load_app
 from rmqkit.errors import UsageError
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(load_app)
 
 Edition = Annotated[
     str | None,

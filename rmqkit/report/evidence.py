@@ -82,11 +82,25 @@ def gathered(
         summary=plain,
         thresholds=thresholds,
         recorded=str(verdict.status) if verdict is not None else None,
-        title=title or f"rmqkit {plain['command']}",
+        title=title or _title(plain["command"], history),
         command=tuple(command),
         written_at=datetime.fromtimestamp(int(time.time()), tz=UTC).isoformat(),
         environment=environment(),
     )
+
+
+_TITLES = {
+    "drill": "Drill",
+    "produce": "Load: produce",
+    "consume": "Load: consume",
+    "run": "Load: produce and consume",
+}
+
+
+def _title(command: str, history: History) -> str:
+    """What was run, and what was done to the cluster meanwhile."""
+    kinds = dict.fromkeys(fault.kind for fault in history.faults)
+    return ", ".join([_TITLES.get(command, command), *kinds])
 
 
 def checked_summary(summary: Any, *, where: str) -> dict[str, Any]:

@@ -208,6 +208,14 @@ def test_an_empty_run_says_so_and_draws_nothing() -> None:
     assert "INCONCLUSIVE" in files["index.html"]
 
 
+@pytest.mark.parametrize(
+    ("command", "title"), [("run", "Load: produce and consume, kill-leader"), ("my test", "my test, kill-leader")]
+)
+def test_a_report_without_a_title_is_headed_by_what_was_run_and_done(command: str, title: str) -> None:
+    summary = {"format": 1, "command": command}
+    assert gathered(small(), summary, thresholds=None, verdict=None, title="", command=[]).title == title
+
+
 def test_a_verdict_of_another_version_is_warned_of() -> None:
     history = small()
     verdict = judge(history, Thresholds())

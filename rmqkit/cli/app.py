@@ -177,6 +177,9 @@ def drill(
     threads: Annotated[int, typer.Option(help="sending threads")] = 4,
     acked: Annotated[int, typer.Option(help="acknowledged sends wanted before the kill, and after it")] = 200,
     history: Annotated[Path | None, typer.Option(help="write every operation to this file as JSON lines")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
+    ] = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> int:
@@ -191,9 +194,22 @@ def drill(
         threads=threads,
         acked=acked,
         history=history,
+        report=report,
         timeout=timeout,
         as_json=as_json,
     )
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="a folder that --report wrote")],
+    *,
+    as_json: AsJson = False,
+) -> int:
+    """Judge the evidence of a report again, and draw its page where that is missing."""
+    from rmqkit.cli import report as command  # noqa: PLC0415
+
+    return command.run(directory=directory, as_json=as_json)
 
 
 @app.command()

@@ -155,7 +155,7 @@ class GroupConsumer:
                 self._puller,
                 on_message,
                 group=group,
-                tags=self._tags,
+                subscriptions=self._subscriptions,
                 send_back=self._send_back_from,
                 give_up_s=give_up_s,
             )
@@ -356,9 +356,6 @@ class GroupConsumer:
         with self._state.lock:
             self._state.raise_failure()
 
-    def _tags(self, topic: str) -> tuple[str, ...]:
-        return self._subscriptions[topic].tags
-
     def _take(self) -> list[Handed]:
         """The next batch of every queue, beginning with another queue each time; the lock is held by the caller."""
         every = list(self._state.held.values())
@@ -374,7 +371,12 @@ class GroupConsumer:
             if batch.held.pull is None:
                 self._puller.send(batch.held)
             try:
-                messages = decode_batch(batch, tags=self._tags(batch.held.queue.topic), group=self.group)
+                messages = decode_batch(
+                    batch,
+                    subscription=self._subscriptions[batch.held.queue.topic],
+                    group=self.group,
+                    on_hole=self._state.jumps.append,
+                )
             except RmqkitError as error:
                 self._state.fail(error)
                 raise

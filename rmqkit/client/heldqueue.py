@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rmqkit.client.messagequeue import MessageQueue
 from rmqkit.wire.messages import StoredMessage
@@ -19,11 +19,15 @@ from rmqkit.wire.messages import StoredMessage
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """The answer to one pull, not decoded: it covers the offsets from ``start`` to before ``end``."""
+    """The answer to one pull, not decoded: it covers the offsets from ``start`` to before ``given_to``, and those up to
+    ``end``, where later pulls found nothing.
+    """
 
     start: int
+    given_to: int
     end: int
     body: bytes
+    address: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -73,16 +77,15 @@ class HeldQueue:
         """Offsets that were pulled and not handed out yet (an upper bound of the messages)."""
         return self.pull_offset - self.position
 
-    def take_in(self, end: int, body: bytes) -> None:
+    def take_in(self, end: int, body: bytes, *, address: str = "") -> None:
         """Keep what a pull from ``pull_offset`` brought: all up to ``end``, with no message where ``body`` is empty."""
         if body:
-            self.pulled.append(Pulled(self.pull_offset, end, body))
+            self.pulled.append(Pulled(self.pull_offset, end, end, body, address))
             self.buffered_bytes += len(body)
         elif not self.pulled:
             self.position = end
         else:  # the batch before it covers these offsets, too
-            last = self.pulled.pop()
-            self.pulled.append(Pulled(last.start, end, last.body))
+            self.pulled.append(replace(self.pulled.pop(), end=end))
         self.pull_offset = end
 
     def hand_out(self) -> Handed | None:

@@ -283,13 +283,13 @@ class Puller:
             held.failing_since = held.trouble = None
             self._back_since.pop(held.queue, None)
             if answer.code == PullStatus.FOUND and moved > 0:
-                held.take_in(following, answer.body)
+                held.take_in(following, answer.body, address=pull.address)
                 self._state.buffered_bytes += len(answer.body)
                 self._state.arrived.notify()
-            elif moved > 0:
+            elif moved > 0 and answer.remark != "FOUND":  # found but not given: a follower that does not serve
                 if answer.code == PullStatus.OFFSET_MOVED or answer.remark not in ("NO_MATCHED_MESSAGE", ""):
                     self._jump(held, pull, following, answer.remark)
-                held.take_in(following, b"")
+                held.take_in(following, b"", address=pull.address)
             elif now - pull.began < _NO_PROGRESS_S:
                 # Nothing at once, though it may hold the answer: a follower of 5.x, or a store at work: no circle.
                 held.retry_at = now + _NO_PROGRESS_S

@@ -11,6 +11,7 @@ offsets every 10 s.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -280,7 +281,8 @@ class GroupConsumer:
     def trouble(self) -> Exception | None:
         """What keeps a queue from being pulled at the moment, or None."""
         with self._state.lock:
-            return next((held.trouble for held in self._state.held.values() if held.trouble), self._control.trouble)
+            troubles = [held.trouble_at(time.monotonic()) for held in self._state.held.values()]
+        return next((trouble for trouble in troubles if trouble is not None), self._control.trouble)
 
     # -- positions
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from rmqkit.client.messagequeue import MessageQueue
 from rmqkit.wire.messages import StoredMessage
 
+HELD_AFTER_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
@@ -50,6 +52,7 @@ class HeldQueue:
     committed: int | None
     dropped: bool = False
     pull: object | None = None
+    pull_began: float = 0.0
     retry_at: float = 0.0
     failing_since: float | None = None
     trouble: Exception | None = None
@@ -76,6 +79,12 @@ class HeldQueue:
     def buffered(self) -> int:
         """Offsets that were pulled and not handed out yet (an upper bound of the messages)."""
         return self.pull_offset - self.position
+
+    def trouble_at(self, now: float) -> Exception | None:
+        """What keeps it from being pulled. A pull that is under way for a second without failing is being held by the
+        broker, as pulls of an idle queue are.
+        """
+        return None if self.pull is not None and now - self.pull_began > HELD_AFTER_S else self.trouble
 
     def take_in(self, end: int, body: bytes, *, address: str = "") -> None:
         """Keep what a pull from ``pull_offset`` brought: all up to ``end``, with no message where ``body`` is empty."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from rmqkit.client.calls import number, refusal
 from rmqkit.client.groupstate import Ask, GroupState, Jump
 from rmqkit.client.heartbeat import Subscription
-from rmqkit.client.heldqueue import HeldQueue
+from rmqkit.client.heldqueue import HELD_AFTER_S, HeldQueue
 from rmqkit.client.messagequeue import MessageQueue
 from rmqkit.client.pull import MOST_MESSAGES, PullStatus
 from rmqkit.errors import RemoteError, RequestTimeoutError, RmqkitError
@@ -203,6 +203,7 @@ class Puller:
             if address is None or link is None or not link.up or not self._may_pull(held, now):
                 return
             pull = held.pull = _Pull(address, now, lambda pull, answer: self._answered(held, pull, answer))
+            held.pull_began = now
             request = PullRequest(self._header(held.queue), held.pull_offset)
         try:
             (pull.ticket,) = self._pool.begin_all(address, [request], timeout_s=_SEND_S, done=pull)
@@ -337,7 +338,8 @@ class Puller:
                 return
             held.pull = None
             held.retry_at = now + _RETRY_S
-            held.failing_since = held.failing_since or now
+            if held.failing_since is None or now - pull.began > HELD_AFTER_S:
+                held.failing_since = now
             held.trouble = error
         if isinstance(error, RemoteError) and error.code == ResponseCode.SUBSCRIPTION_PARSE_FAILED:
             self._state.fail(error)  # no broker will ever take it

@@ -46,6 +46,10 @@ class NotSupportedError(UsageError):
     """The brokers' version cannot do what is asked; ``what`` names the version, and the one that can."""
 
 
+class OtherSubscriptionError(UsageError):
+    """A consumer group has online members that subscribe otherwise; ``details`` are the differences."""
+
+
 class ReadOnlyClusterError(UsageError):
     """An act on a cluster that the kit did not start and has no access to the engine of."""
 

@@ -6,17 +6,23 @@ sending and pulling (``send``, ``pull``).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
-from rmqkit.client.calls import ask, number
+from rmqkit.client.calls import ask, number, refusal
 from rmqkit.client.runtime import RuntimeInfo
 from rmqkit.errors import WireError
 from rmqkit.transport.pool import Requester
 from rmqkit.waiting import Deadline, Pending, wait_until
 from rmqkit.wire.bodies import (
+    ConsumeProgress,
+    ConsumerConnections,
     QueueRange,
     SubscriptionGroup,
     TopicConfig,
+    parse_consume_stats,
+    parse_consumer_connections,
+    parse_consumer_ids,
     parse_consumer_offsets,
     parse_kv_table,
     parse_subscription_groups,
@@ -150,6 +156,64 @@ class BrokerClient:
             commitOffset=offset,
         )
 
+    def consumer_ids(self, group: str) -> tuple[str, ...]:
+        """Client ids of the online members of ``group``, each as often as it has connections; empty for nobody."""
+        answer = self._ask(
+            RequestCode.GET_CONSUMER_LIST_BY_GROUP, accept=(ResponseCode.SYSTEM_ERROR,), consumerGroup=group
+        )
+        if answer.code == ResponseCode.SUCCESS:
+            return parse_consumer_ids(answer.body)
+        if "no consumer for this group" in answer.remark:  # ConsumerManageProcessor, all versions
+            return ()
+        raise refusal(self.address, RequestCode.GET_CONSUMER_LIST_BY_GROUP, answer)
+
+    def consumer_connections(self, group: str) -> ConsumerConnections | None:
+        """Members and subscription of ``group`` as this broker knows them; None while none is online."""
+        answer = self._ask(
+            RequestCode.GET_CONSUMER_CONNECTION_LIST, accept=(ResponseCode.CONSUMER_NOT_ONLINE,), consumerGroup=group
+        )
+        return None if answer.code == ResponseCode.CONSUMER_NOT_ONLINE else parse_consumer_connections(answer.body)
+
+    def consume_stats(self, group: str, *, topic: str = "") -> tuple[ConsumeProgress, ...]:
+        """How far ``group`` is in each queue here, of one topic or of all that it has offsets of.
+
+        A broker leaves out topics that the online members do not subscribe to.
+        """
+        return parse_consume_stats(self._ask(RequestCode.GET_CONSUME_STATS, consumerGroup=group, topic=topic).body)
+
+    def check_subscription(self, client_id: str, group: str, subscription: Mapping[str, object]) -> None:
+        """Ask whether it would serve this SubscriptionData (request 46): SQL92 may be off, or the expression bad."""
+        body = {"clientId": client_id, "group": group, "subscriptionData": subscription}
+        self._ask(RequestCode.CHECK_CLIENT_CONFIG, body=json.dumps(body).encode())
+
+    def search_offset(self, topic: str, queue_id: int, timestamp_ms: int) -> int:
+        """The offset whose message was stored nearest to ``timestamp_ms`` (since the epoch), before or after it.
+
+        4.x answers the last message for a later time (ConsumeQueue.getOffsetInQueueByTime): see
+        :func:`~rmqkit.client.offsets.offset_at` for the first at that time or later.
+        """
+        answer = self._ask(
+            RequestCode.SEARCH_OFFSET_BY_TIMESTAMP, topic=topic, queueId=queue_id, timestamp=timestamp_ms
+        )
+        return number(answer, "offset", address=self.address)
+
+    def send_back(self, message: StoredMessage, *, group: str, delay_level: int = 0, max_times: int = 16) -> None:
+        """Have ``group`` get the message again, or put it among its dead letters after ``max_times``.
+
+        ``delay_level`` 0 lets the broker choose (3, which is 10 s, plus the times before); -1 is a dead letter at once.
+        The broker finds the message by its place in the log, which is the same on every replica.
+        """
+        self._ask(
+            RequestCode.CONSUMER_SEND_MSG_BACK,
+            offset=message.physical_offset,
+            group=group,
+            delayLevel=delay_level,
+            originMsgId=message.msg_id,
+            originTopic=message.topic,
+            unitMode=False,
+            maxReconsumeTimes=max_times,
+        )
+
     # -- messages
 
     def view_message(self, physical_offset: int) -> StoredMessage:
@@ -162,6 +226,38 @@ class BrokerClient:
         if len(messages) != 1:
             raise WireError(f"{self.address} answered {len(messages)} messages for position {physical_offset}")
         return messages[0]
+
+    def query_messages(
+        self,
+        topic: str,
+        key: str,
+        *,
+        unique: bool = False,
+        limit: int = 32,
+        since_ms: int = 0,
+        until_ms: int = 0x7FFF_FFFF_FFFF_FFFF,
+    ) -> tuple[StoredMessage, ...]:
+        """Messages of ``topic`` with ``key`` among their KEYS, or with it as UNIQ_KEY (request 12), oldest first.
+
+        The times are the broker's when it stored them, in milliseconds since the epoch. What the index's hash confuses
+        with the key is left out. The index is written a moment after the message, and may miss messages after a restart
+        (rocketmq #7477).
+        """
+        answer = self._ask(
+            RequestCode.QUERY_MESSAGE,
+            accept=(ResponseCode.QUERY_NOT_FOUND,),
+            topic=topic,
+            key=key,
+            maxNum=limit,
+            beginTimestamp=since_ms,
+            endTimestamp=until_ms,
+            _UNIQUE_KEY_QUERY="true" if unique else None,
+        )
+        found = decode_messages(answer.body) if answer.code == ResponseCode.SUCCESS else ()
+        wanted = (m for m in found if m.topic == topic and (m.unique_key == key if unique else key in m.keys))
+        # A message comes twice where its UNIQ_KEY is among its KEYS too: IndexService.buildIndex enters both.
+        once = {message.physical_offset: message for message in wanted}
+        return tuple(sorted(once.values(), key=lambda message: (message.store_ms, message.physical_offset)))
 
     # -- helpers
 

@@ -29,6 +29,8 @@ HEARTBEAT_EVERY_S = 30.0
 """ClientConfig.heartbeatBrokerInterval."""
 
 SUBSCRIBE_ALL = "*"
+TAG = "TAG"
+SQL92 = "SQL92"
 
 _GROUP = re.compile(r"[%|a-zA-Z0-9_-]{1,255}")
 _numbers = itertools.count()
@@ -73,7 +75,7 @@ class ConsumeFromWhere(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One topic of a consumer: ``expression`` is ``*``, or tags joined by ``||``.
+    """One topic of a consumer: ``expression`` is ``*``, or tags joined by ``||``; of the ``kind`` SQL92, a condition.
 
     ``version`` decides which of two subscriptions of a group a broker keeps: the newer one
     (ConsumerGroupInfo.updateSubscription); milliseconds since the epoch in Java's clients.
@@ -82,11 +84,12 @@ class Subscription:
     topic: str
     expression: str = SUBSCRIBE_ALL
     version: int = field(default_factory=lambda: time.time_ns() // 1_000_000, kw_only=True)
+    kind: str = field(default=TAG, kw_only=True)
 
     @property
     def tags(self) -> tuple[str, ...]:
         """The tags by name, each once; empty for all."""
-        if self.expression in ("", SUBSCRIBE_ALL):
+        if self.kind != TAG or self.expression in ("", SUBSCRIBE_ALL):
             return ()
         return tuple(dict.fromkeys(tag.strip() for tag in self.expression.split("||") if tag.strip()))
 
@@ -99,7 +102,7 @@ class Subscription:
             "tagsSet": list(self.tags),
             "codeSet": [java_hash(tag) for tag in self.tags],
             "subVersion": self.version,
-            "expressionType": "TAG",
+            "expressionType": self.kind,
         }
 
 

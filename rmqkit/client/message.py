@@ -92,11 +92,7 @@ class OutgoingMessage:
             if not key or len(key.split()) != 1 or key != key.strip():
                 raise UsageError(f"not a message key: {key!r}", hint="KEYS are separated by white space")
         if self.properties is not _NO_PROPERTIES:
-            taken = [name for name in _OF_THE_PROTOCOL if name in self.properties]
-            if taken:
-                instead = ", ".join(dict.fromkeys(_OF_THE_PROTOCOL[name] for name in taken))
-                raise UsageError(f"properties may not contain {', '.join(taken)}", hint=f"use {instead}")
-            object.__setattr__(self, "properties", MappingProxyType(dict(self.properties)))
+            object.__setattr__(self, "properties", _checked(self.properties))
         object.__setattr__(self, "encoded_properties", self._encode_properties())
 
     def _encode_properties(self) -> str:
@@ -111,6 +107,21 @@ class OutgoingMessage:
         if self.sharding_key:
             all_of_them[SHARDING_KEY] = self.sharding_key
         return encode_properties(all_of_them)
+
+
+def _checked(properties: Mapping[str, str]) -> Mapping[str, str]:
+    """A copy that nobody changes. Raises :class:`UsageError` for what would come back changed."""
+    taken = [name for name in _OF_THE_PROTOCOL if name in properties]
+    if taken:
+        instead = ", ".join(dict.fromkeys(_OF_THE_PROTOCOL[name] for name in taken))
+        raise UsageError(f"properties may not contain {', '.join(taken)}", hint=f"use {instead}")
+    blank = next((name for name, value in properties.items() if not value), None)
+    if blank is not None:
+        raise UsageError(
+            f"property {blank!r} is empty",
+            hint="brokers from 4.9 and Java's readers drop it (MessageDecoder.string2messageProperties)",
+        )
+    return MappingProxyType(dict(properties))
 
 
 def pack_body(body: bytes, *, over: int | None) -> tuple[bytes, int]:

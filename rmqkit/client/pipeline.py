@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from rmqkit.client.message import COMPRESS_OVER_BYTES, OutgoingMessage
-from rmqkit.client.outcomes import Receipt, SendOutcome
+from rmqkit.client.outcomes import SendOutcome
 from rmqkit.client.producer import Planner, nowhere
 from rmqkit.client.send import Target, answered, failed, request_for
 from rmqkit.errors import RmqkitError, UsageError
@@ -122,8 +122,9 @@ class PipelinedProducer:
             self._turn(_LOOK_S)
         target, why = self._planner.choose(message, queue_id)
         if target is None:
-            self._planner.failed(message.topic, "")
-            self._outcomes.append((on_done, message, nowhere(message, why)))
+            refused = nowhere(message, why)
+            self._planner.learn(message.topic, refused)
+            self._outcomes.append((on_done, message, refused))
             self._under_way += 1
             self._hand_out()
             return
@@ -134,7 +135,7 @@ class PipelinedProducer:
         self._gathered.setdefault(address, []).append(send)
         size = self._gathered_bytes[address] = self._gathered_bytes.get(address, 0) + len(send.request.body)
         if len(self._gathered[address]) >= self._gather or size >= _GATHERED_BYTES:
-            self._write(address)
+            self._write_all()
             self._turn(0.0)
 
     def poll(self, timeout_s: float = 0.0) -> int:
@@ -235,8 +236,7 @@ class PipelinedProducer:
             del self._channels[ticket.channel]
 
     def _finish(self, send: _Send, outcome: SendOutcome) -> None:
-        if not isinstance(outcome, Receipt):
-            self._planner.failed(send.message.topic, send.target.address)
+        self._planner.learn(send.message.topic, outcome)
         self._outcomes.append((send.on_done, send.message, outcome))
 
     def _hand_out(self) -> None:

@@ -6,6 +6,7 @@ What belongs here: sending with one request at a time, and trying again. What do
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,10 @@ from rmqkit.client.send import Target, oneway_to, send_to
 from rmqkit.client.targets import TopicTargets
 from rmqkit.errors import NotFoundError, RemoteError, TransportError, WireError
 from rmqkit.transport.pool import Sender
+from rmqkit.wire.codes import ResponseCode
+
+_SHEDS = re.compile(r"\[(REJECTREQUEST|OVERLOAD|TIMEOUT_CLEAN_QUEUE|PCBUSY_CLEAN_QUEUE)\]")
+"""What a leader says that is merely busy; [PC_SYNCHRONIZED] may also mean that it leads no more."""
 
 
 class Planner:
@@ -47,10 +52,12 @@ class Planner:
                 facts.check_delay_level(message.delay_level)
         return target, why
 
-    def failed(self, topic: str, address: str) -> None:
-        """Something behind the route failed: ask anew at the next use."""
+    def learn(self, topic: str, outcome: SendOutcome) -> None:
+        """After a failure ask anew at the next use; but not of a leader that only sheds load."""
+        if isinstance(outcome, Receipt) or (outcome.code == ResponseCode.SYSTEM_BUSY and _SHEDS.match(outcome.remark)):
+            return
         self.routes.forget(topic)
-        self.capabilities.forget(address)
+        self.capabilities.forget(outcome.address)
 
 
 class Producer:
@@ -113,20 +120,25 @@ class Producer:
     def send_message(self, message: OutgoingMessage, *, queue_id: int | None = None, retries: int = 0) -> SendOutcome:
         """Like :meth:`send`, for a message that the caller made."""
         started = time.perf_counter()
-        outcomes: list[SendOutcome] = []
-        for _ in range(1 + max(retries, 0)):
-            target, why = self._planner.choose(message, queue_id)
-            if target is None:
-                outcome: SendOutcome = nowhere(message, why)
-            else:
-                outcome = send_to(
-                    self._pool, target, message, timeout_s=self._timeout_s, compress_over=self._compress_over
-                )
-            outcomes.append(outcome)
-            if isinstance(outcome, Receipt):
+        outcome = self._attempt(message, queue_id)
+        if retries <= 0 or isinstance(outcome, Receipt):
+            return outcome
+        outcomes: list[SendOutcome] = [outcome]
+        for _ in range(retries):
+            outcomes.append(self._attempt(message, queue_id))
+            if isinstance(outcomes[-1], Receipt):
                 break
-            self._planner.failed(message.topic, outcome.address)
         return joined(outcomes, latency_ms=(time.perf_counter() - started) * 1000)
+
+    def _attempt(self, message: OutgoingMessage, queue_id: int | None) -> SendOutcome:
+        target, why = self._planner.choose(message, queue_id)
+        outcome: SendOutcome
+        if target is None:
+            outcome = nowhere(message, why)
+        else:
+            outcome = send_to(self._pool, target, message, timeout_s=self._timeout_s, compress_over=self._compress_over)
+        self._planner.learn(message.topic, outcome)
+        return outcome
 
     def send_oneway(self, message: OutgoingMessage, *, queue_id: int | None = None) -> SendOutcome:
         """Write the message to a broker without asking for an answer.
@@ -143,7 +155,7 @@ class Producer:
                 self._pool, target, message, timeout_s=self._timeout_s, compress_over=self._compress_over
             )
         if isinstance(outcome, Refused):
-            self._planner.failed(message.topic, outcome.address)
+            self._planner.learn(message.topic, outcome)
         return outcome
 
     def send_batch(
@@ -170,7 +182,7 @@ class Producer:
             rounds.append(outcomes)
             if all(isinstance(outcome, Receipt) for outcome in outcomes):
                 break
-            self._planner.failed(topic, outcomes[0].address)
+            self._planner.learn(topic, outcomes[0])
         latency_ms = (time.perf_counter() - started) * 1000
         return tuple(joined(each, latency_ms=latency_ms) for each in zip(*rounds, strict=True))
 

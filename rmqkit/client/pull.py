@@ -19,19 +19,24 @@ are none: the broker's first offset has moved beyond them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
 from rmqkit.client.broker import BrokerClient
-from rmqkit.client.calls import ask, number
+from rmqkit.client.calls import number, refusal
+from rmqkit.client.heartbeat import SUBSCRIBE_ALL, Subscription
 from rmqkit.errors import ClusterError, UsageError
 from rmqkit.transport.pool import Requester
 from rmqkit.waiting import Pending, wait_until
 from rmqkit.wire.codes import RequestCode, ResponseCode
+from rmqkit.wire.frames import Command
 from rmqkit.wire.messages import StoredMessage, decode_messages
 
 DEFAULT_GROUP = "rmqkit_reader"
+
+MOST_MESSAGES = 32
+"""What a broker gives at once (maxTransferCountOnMessageInMemory)."""
 
 _SUSPEND = 2
 _SUBSCRIPTION = 4
@@ -84,13 +89,14 @@ def pull_once(
     topic: str,
     queue_id: int,
     offset: int,
-    max_messages: int = 32,
+    max_messages: int = MOST_MESSAGES,
     group: str = DEFAULT_GROUP,
+    tags: str = SUBSCRIBE_ALL,
     suspend_ms: int = 0,
     timeout_s: float = 5.0,
 ) -> PullResult:
     """Ask ``address`` once for messages from ``offset`` on; with ``suspend_ms`` it holds the answer until
-    some come.
+    some come. ``tags`` is ``*`` or ``A || B``.
 
     A broker gives at most 32 messages or 256 KiB at once, and 8 or 64 KiB from far behind. Raises
     :class:`~rmqkit.errors.RemoteError` for any code that is no :class:`PullStatus`.
@@ -100,9 +106,13 @@ def pull_once(
             f"suspend_ms={suspend_ms} is not below timeout_s={timeout_s}",
             hint="the broker would still hold the answer when the time is over",
         )
-    answer = ask(
-        pool,
-        address,
+    if queue_id < 0 or offset < 0 or max_messages < 1 or suspend_ms < 0:
+        raise UsageError(
+            f"a pull: queue {queue_id}, offset {offset}, at most {max_messages} messages, suspend_ms={suspend_ms}",
+            hint="none may be negative, and one message or more must be asked for",
+        )
+    subscription = Subscription(topic, tags, version=0)
+    command = Command.request(
         RequestCode.PULL_MESSAGE,
         ext={
             "consumerGroup": group,
@@ -113,21 +123,29 @@ def pull_once(
             "sysFlag": _SUBSCRIPTION | (_SUSPEND if suspend_ms else 0),
             "commitOffset": 0,
             "suspendTimeoutMillis": suspend_ms,
-            "subscription": "*",
-            "subVersion": 0,
-            "expressionType": "TAG",
+            "subscription": subscription.expression,
+            "subVersion": subscription.version,
+            "expressionType": subscription.kind,
         },
-        timeout_s=timeout_s,
-        accept=tuple(PullStatus),
     )
+    answer = pool.request(address, command, timeout_s=timeout_s)
+    if answer.code not in tuple(PullStatus):
+        raise refusal(address, RequestCode.PULL_MESSAGE, answer)
     return PullResult(
         status=PullStatus(answer.code),
         next_offset=number(answer, "nextBeginOffset", address=address),
         min_offset=number(answer, "minOffset", address=address),
         max_offset=number(answer, "maxOffset", address=address),
-        messages=decode_messages(answer.body) if answer.code == PullStatus.FOUND else (),
+        messages=(
+            only_tagged(decode_messages(answer.body), subscription.tags) if answer.code == PullStatus.FOUND else ()
+        ),
         remark=answer.remark,
     )
+
+
+def only_tagged(messages: Iterable[StoredMessage], tags: Collection[str]) -> tuple[StoredMessage, ...]:
+    """Those with one of ``tags``; all where there are none. A broker compares hash codes: "AaBB" passes for "BBAa"."""
+    return tuple(messages) if not tags else tuple(message for message in messages if message.tags in tags)
 
 
 def read_queue(

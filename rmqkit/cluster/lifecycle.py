@@ -108,10 +108,11 @@ def compose_failure(error: subprocess.CalledProcessError) -> ComposeError:
 
 
 def find_containers(engine: Engine, run: str) -> Containers:
-    """The containers of a run by service."""
+    """The containers of a run by service; those of a run that are no service of its Compose file are clients."""
     with translated(f"list the containers of {run}"):
         found = engine.client.api.containers(all=True, filters={"label": [f"{LABEL_RUN}={run}"]})
-    return Containers(run, {entry["Labels"]["com.docker.compose.service"]: entry["Id"] for entry in found})
+    services = {entry["Labels"].get("com.docker.compose.service"): entry["Id"] for entry in found}
+    return Containers(run, {service: container for service, container in services.items() if service})
 
 
 def take_down(engine: Engine, run: str, *, interrupted: bool = False) -> None:

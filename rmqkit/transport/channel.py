@@ -363,6 +363,8 @@ class Channel:
                 self._fail("the peer does not take the answer to its own request")
             finally:
                 self._writer.release()
+            if self._failure is not None:
+                self._close_if_unused()
 
     # -- helpers
 

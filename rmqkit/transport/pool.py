@@ -7,6 +7,7 @@ retries of requests whose effect is unknown (``rmqkit.client``).
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
@@ -107,7 +108,14 @@ class ChannelPool:
         A kept connection that turns out closed before anything was written is replaced once. Nothing else is
         tried again: the caller knows whether it may be. Raises what :class:`Channel` raises.
         """
-        return self.begin(address, command, timeout_s=timeout_s).answer()
+        ticket = self._on_a_channel(
+            address, lambda channel, left_s: channel.begin(command, timeout_s=left_s), timeout_s
+        )
+        try:
+            return ticket.answer()
+        except BREAKING:
+            self.retire(address, ticket.channel)
+            raise
 
     def begin(self, address: str, command: Request, *, timeout_s: float) -> PoolTicket:
         """Send ``command`` as :meth:`request` does, and give a ticket for its answer."""
@@ -199,13 +207,13 @@ class ChannelPool:
         """Act on the kept connection, and once more on a new one where that turns out closed before anything was
         written.
         """
-        deadline = Deadline.after(timeout_s)
+        end = time.monotonic() + timeout_s
         for may_repeat in (True, False):
             channel, is_new = self._channels.get(address), False
             if channel is None or channel.is_broken:
-                channel, is_new = self._channel(address, deadline)
+                channel, is_new = self._channel(address, Deadline(end))
             try:
-                return act(channel, deadline.left_s)
+                return act(channel, max(end - time.monotonic(), 0.0))
             except BREAKING as error:
                 self.retire(address, channel)
                 stale = isinstance(error, ConnectionLostError) and not error.request_sent and not is_new

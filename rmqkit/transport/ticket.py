@@ -8,8 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rmqkit.errors import RmqkitError
 from rmqkit.wire.frames import Command
@@ -17,8 +16,17 @@ from rmqkit.wire.frames import Command
 if TYPE_CHECKING:
     from rmqkit.transport.channel import Channel
 
-Done = deque["Ticket"]
-"""Where tickets go that are answered, in the order in which the answers came."""
+
+class Done(Protocol):
+    """Where tickets go that are answered, in the order in which the answers came: a ``deque``, for one.
+
+    Whoever reads the connection calls it, and it may come twice for a ticket whose connection is lost: be quick, do
+    not raise, and have the ticket abandoned or answered.
+    """
+
+    def append(self, ticket: Ticket, /) -> None:
+        """Take a ticket whose answer, or whose loss, is known."""
+        ...
 
 
 class Ticket:

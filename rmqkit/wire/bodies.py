@@ -1,7 +1,7 @@
 """Bodies of administrative answers, parsed into frozen values.
 
 What belongs here: one value and one ``parse_…`` function per body, over bytes. What does not: who asked whom
-(``rmqkit.client``), joins of several answers (``rmqkit.client.views``).
+(``rmqkit.client``), joins of several answers (``rmqkit.cluster.status``).
 """
 
 from __future__ import annotations
@@ -103,6 +103,40 @@ class SubscriptionGroup:
     consume_enable: bool
     retry_queues: int
     retry_max_times: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSubscription:
+    """What a group wants of a topic, as one broker knows it (SubscriptionData.java)."""
+
+    topic: str
+    expression: str
+    kind: str
+    tags: tuple[str, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerConnections:
+    """The online members of a group, as one broker knows them (ConsumerConnection.java): client id to address."""
+
+    members: Mapping[str, str]
+    subscriptions: Mapping[str, GroupSubscription]
+    consume_type: str
+    message_model: str
+    from_where: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumeProgress:
+    """How far a group is in one queue (OffsetWrapper.java); ``committed`` is 0 where nothing was committed."""
+
+    topic: str
+    broker_name: str
+    queue_id: int
+    end: int
+    committed: int
+    last_consumed_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +267,69 @@ def parse_subscription_groups(body: bytes) -> Mapping[str, SubscriptionGroup]:
     return _parsed(body, "subscription groups", build)
 
 
+def parse_consumer_ids(body: bytes) -> tuple[str, ...]:
+    """Body of 38 GET_CONSUMER_LIST_BY_GROUP: an id stands there once for each of its connections."""
+    return _parsed(body, "consumer ids", lambda value: tuple(map(str, value.get("consumerIdList") or ())))
+
+
+def parse_consumer_connections(body: bytes) -> ConsumerConnections:
+    """Body of 203 GET_CONSUMER_CONNECTION_LIST."""
+
+    def build(value: Any) -> ConsumerConnections:
+        table = value.get("subscriptionTable") or {}
+        return ConsumerConnections(
+            members=MappingProxyType(
+                {str(item["clientId"]): str(item.get("clientAddr") or "") for item in value.get("connectionSet") or ()}
+            ),
+            subscriptions=MappingProxyType({name: _group_subscription(table[name]) for name in sorted(table)}),
+            consume_type=str(value.get("consumeType") or ""),
+            message_model=str(value.get("messageModel") or ""),
+            from_where=str(value.get("consumeFromWhere") or ""),
+        )
+
+    return _parsed(body, "consumer connections", build)
+
+
+def parse_consume_stats(body: bytes) -> tuple[ConsumeProgress, ...]:
+    """Body of 208 GET_CONSUME_STATS, by topic, broker and queue."""
+
+    def build(value: Any) -> tuple[ConsumeProgress, ...]:
+        found = [
+            ConsumeProgress(
+                topic=str(queue["topic"]),
+                broker_name=str(queue["brokerName"]),
+                queue_id=int(queue["queueId"]),
+                end=int(item["brokerOffset"]),
+                committed=int(item["consumerOffset"]),
+                last_consumed_ms=int(item.get("lastTimestamp", 0)),
+            )
+            for queue, item in ((dict(key), item) for key, item in (value.get("offsetTable") or {}).items())
+        ]
+        return tuple(sorted(found, key=lambda one: (one.topic, one.broker_name, one.queue_id)))
+
+    return _parsed(body, "consume stats", build)
+
+
+def parse_reset_offsets(body: bytes) -> Mapping[tuple[str, str, int], int]:
+    """Body of 220 RESET_CONSUMER_CLIENT_OFFSET: (topic, broker name, queue id) to offset.
+
+    A broker that was asked by a C++ tool sends a list instead of a table (MessageQueueForC).
+    """
+
+    def build(value: Any) -> Mapping[tuple[str, str, int], int]:
+        table = value.get("offsetTable") or {}
+        pairs = (
+            ((dict(key), offset) for key, offset in table.items())
+            if isinstance(table, dict)
+            else ((item, item["offset"]) for item in table)
+        )
+        return MappingProxyType(
+            {(str(q["topic"]), str(q["brokerName"]), int(q["queueId"])): int(offset) for q, offset in pairs}
+        )
+
+    return _parsed(body, "offsets to reset", build)
+
+
 def parse_kv_table(body: bytes) -> Mapping[str, str]:
     """Body of 28 GET_BROKER_RUNTIME_INFO (KVTable.java): text to text."""
 
@@ -256,6 +353,16 @@ def parse_raft_answer(body: bytes) -> RaftAnswer:
         )
 
     return _parsed(body, "DLedger answer", build)
+
+
+def _group_subscription(item: Any) -> GroupSubscription:
+    return GroupSubscription(
+        topic=str(item["topic"]),
+        expression=str(item.get("subString") or ""),
+        kind=str(item.get("expressionType") or "TAG"),
+        tags=tuple(sorted(map(str, item.get("tagsSet") or ()))),
+        version=int(item.get("subVersion", 0)),
+    )
 
 
 def _broker_data(item: Any) -> BrokerData:

@@ -52,6 +52,7 @@ _NO_EXT: Mapping[str, str] = MappingProxyType({})
 _LENGTHS = struct.Struct(">II")
 _BINARY_FIXED = struct.Struct(">hBhiii")
 _INT = struct.Struct(">i")
+_raw_json = json.JSONDecoder().raw_decode
 _SHORT = struct.Struct(">h")
 
 
@@ -300,24 +301,36 @@ def _encode_binary(command: Command, opaque: int) -> bytes:
 
 def _decode_json(header: bytes, body: bytes) -> Command:
     try:
-        fields = json.loads(header)
-        ext = fields.get("extFields")
-        flag, remark = fields.get("flag", 0), fields.get("remark")
+        text = header.decode()
+        fields, end = _raw_json(text)
+        if end != len(text):
+            raise ValueError(f"something follows the object at {end}")
+        get = fields.get
+        ext, remark = get("extFields"), get("remark")
+        code, opaque, flag, version = fields["code"], fields["opaque"], get("flag", 0), get("version", 0)
+        if remark is None:
+            remark = ""
+        # In so many words: this runs for every answer. A bool is no int here.
+        if (
+            code.__class__ is not int
+            or opaque.__class__ is not int
+            or flag.__class__ is not int
+            or version.__class__ is not int
+            or remark.__class__ is not str
+        ):
+            raise TypeError("code, opaque, flag and version must be integers, remark text")
         command = Command(
-            code=fields["code"],
-            opaque=fields["opaque"],
-            flag=flag,
-            remark="" if remark is None else remark,
-            ext={name: value if isinstance(value, str) else _scalar(value) for name, value in ext.items()}
+            code,
+            opaque,
+            flag,
+            remark,
+            {name: value if value.__class__ is str else _scalar(value) for name, value in ext.items()}
             if ext
             else _NO_EXT,
-            body=body,
-            language=fields.get("language", "JAVA"),
-            version=fields.get("version", 0),
+            body,
+            get("language", "JAVA"),
+            version,
         )
-        numbers = (command.code, command.opaque, command.flag, command.version)
-        if not all(type(number) is int for number in numbers) or not isinstance(command.remark, str):
-            raise TypeError("code, opaque, flag and version must be integers, remark text")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WireError(f"a JSON header does not parse ({type(error).__name__}: {error}): {header[:120]!r}") from error
     return command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -71,6 +72,28 @@ def broker(git_image: str) -> Iterator[str]:
 def test_the_build_info_is_a_json_file_in_the_image(git_image: str) -> None:
     text = docker("run", "--rm", "--entrypoint", "cat", git_image, "/opt/rocketmq/BUILD-INFO.json").stdout
     assert json.loads(text) == build_info(git_image)
+
+
+def test_the_java_driver_answers_every_line_and_ends_with_its_input(git_image: str) -> None:
+    assert build_info(git_image)["driver"] == "yes"
+    asked = (
+        '{"id": 1, "do": "ping"}\n{"id": 2, "do": "wat"}\nno JSON: Zürich\n{"id": 3, "do": "send", "producer": "p"}\n'
+    )
+    done = subprocess.run(
+        ["docker", "run", "--interactive", "--rm", "--user", UID, git_image, "driver"],
+        check=True,
+        input=asked,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    hello, *answers, bye = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (hello["event"], hello["protocol"], bye["event"]) == ("hello", 1, "bye")
+    assert [(answer["id"], answer["ok"]) for answer in answers] == [(1, True), (2, False), (-1, False), (3, False)]
+    words = [answer["error"]["message"] for answer in answers[1:]]
+    assert words[0] == "unknown command: wat"
+    assert words[1].startswith("not JSON at character")
+    assert words[2] == "there is no producer p; open are []"
 
 
 def test_the_image_runs_as_no_root_and_is_labelled(git_image: str) -> None:

@@ -158,12 +158,13 @@ def test_health_wants_every_port_in_the_state_listen(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (1, "not listening: 40911")
 
 
-@pytest.mark.parametrize("role", ["broker", "namesrv", "mqadmin"])
+@pytest.mark.parametrize("role", ["broker", "namesrv", "mqadmin", "driver"])
 @pytest.mark.parametrize("jdk", [8, 11, 17, 21])
-def test_each_jdk_gets_only_options_that_it_knows(rmq: Rmq, jdk: int, role: str) -> None:
+def test_each_jdk_gets_only_options_that_it_knows(rmq: Rmq, tmp_path: Path, jdk: int, role: str) -> None:
+    (tmp_path / "lib/driver.jar").write_bytes(b"")
     options = rmq(role, jdk=jdk).stdout.splitlines()
     assert "-Duser.timezone=UTC" in options
-    assert ("-XX:-UseBiasedLocking" in options) == (jdk <= 14 and role != "mqadmin")
+    assert ("-XX:-UseBiasedLocking" in options) == (jdk <= 14 and role in ("broker", "namesrv"))
     assert any(each.startswith("--add-opens") for each in options) == (jdk >= 9)
     # What was fatal on one JDK or another in RocketMQ's own scripts.
     assert not [
@@ -185,6 +186,16 @@ def test_the_heap_comes_from_the_environment_and_further_options_win(rmq: Rmq) -
 def test_a_heap_that_is_no_size_is_refused_by_name(rmq: Rmq, heap: str) -> None:
     done = rmq("broker", RMQ_HEAP=heap)
     assert (done.returncode == 64 and "RMQ_HEAP" in done.stderr) == (heap != "")
+
+
+def test_the_driver_runs_small_before_rocketmqs_own_jars_or_says_why_there_is_none(rmq: Rmq, tmp_path: Path) -> None:
+    none = rmq("driver")
+    assert (none.returncode, "has no Java driver" in none.stderr) == (64, True)
+    (tmp_path / "lib/driver.jar").write_bytes(b"")
+    options = rmq("driver", RMQ_JAVA_OPTS="-Dx=y").stdout.splitlines()
+    assert {"-Xmx128m", "-XX:+UseSerialGC", "-Dx=y", "rmqkit.driver.Main"} <= set(options)
+    assert not [each for each in options if each.startswith("-Xmn") or each == "-Xms128m"]
+    assert f"{tmp_path}/lib/driver.jar:{tmp_path}/home/lib/*" in options
 
 
 def test_an_unknown_command_shows_the_usage(rmq: Rmq) -> None:

@@ -303,3 +303,24 @@ def test_the_scripts_of_the_image_are_plain_posix_shell(script: Path) -> None:
     shell = shutil.which("dash") or "sh"
     done = run(shell, "-n", str(script))
     assert done.returncode == 0, done.stderr
+
+
+# ---- the Java driver --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("exit_code", "note"), [(0, "driver=yes"), (1, "driver=no: error: cannot find symbol")])
+def test_a_client_that_the_driver_does_not_fit_costs_the_driver_and_not_the_image(
+    tmp_path: Path, exit_code: int, note: str
+) -> None:
+    tools, out = tmp_path / "bin", tmp_path / "out"
+    tools.mkdir()
+    javac = f"#!/bin/sh\necho 'Main.java:1: error: cannot find symbol'\nexit {exit_code}\n"
+    for name, text in {"javac": javac, "jar": '#!/bin/sh\n: >"$2"\n'}.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    script = (BUILD / "driver.sh").read_text().replace("/rmqkit/build/", f"{BUILD}/").replace("/out/", f"{out}/")
+    done = run("sh", "-c", script, env={"PATH": f"{tools}:{os.environ['PATH']}"})
+    assert done.returncode == 0, done.stderr
+    assert (out / "driver/driver.env").read_text().strip() == note
+    assert (out / "driver/driver.jar").exists() == (exit_code == 0)
+    assert ("does not compile" in done.stdout) == (exit_code != 0)

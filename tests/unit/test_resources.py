@@ -12,6 +12,7 @@ from rmqkit.errors import MachineError
 
 def test_the_build_context_and_the_compose_file_are_found() -> None:
     assert (resources.images_dir() / "rocketmq" / "Dockerfile").is_file()
+    assert (resources.images_dir() / "rocketmq" / "driver" / "Main.java").is_file()
     assert (resources.compose_dir() / "docker-compose.dledger.yml").is_file()
 
 

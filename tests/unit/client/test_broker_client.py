@@ -1,18 +1,17 @@
-"""Promises of rmqkit.client.broker, rmqkit.client.runtime and rmqkit.client.views."""
+"""Promises of rmqkit.client.broker and rmqkit.client.runtime."""
 
 from __future__ import annotations
 
 import pytest
-from captured_answers import VERSIONS, answer, play, request, say
+from captured_answers import VERSIONS, play, request, say
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.runtime import RuntimeInfo
-from rmqkit.client.views import cluster_rows, role_of
 from rmqkit.errors import RemoteError, WaitTimeoutError, WireError
 from rmqkit.transport.scripted import ScriptedPool
-from rmqkit.wire.bodies import parse_cluster_info
 from rmqkit.wire.codes import RequestCode
 from rmqkit.wire.frames import encode
+from rmqkit.wire.messages import StoredMessage, encode_properties, encode_stored, host_bytes
 
 ADDRESS = "127.0.0.1:30911"
 TOPIC = "VectorTopic"
@@ -115,24 +114,9 @@ def test_the_role_is_read_from_the_live_configuration(version: str) -> None:
         play(version, "config_follower"),
     )
     broker = BrokerClient(pool, ADDRESS)
-    leader, follower = role_of(broker.config()), role_of(broker.config())
-    assert (leader.broker_id, leader.role, leader.is_master) == (0, "SYNC_MASTER", True)
-    assert (follower.broker_id > 0, follower.role, follower.is_master) == (True, "SLAVE", False)
-
-
-def test_a_starting_broker_that_calls_itself_master_is_none() -> None:
-    assert not role_of({"brokerId": "0", "brokerRole": "ASYNC_MASTER"}).is_master
-    with pytest.raises(WireError, match="brokerId"):
-        role_of({"brokerRole": "SLAVE"})
-
-
-def test_rows_of_the_cluster_list_keep_brokers_that_did_not_answer() -> None:
-    info = parse_cluster_info(answer("4.9.8", "cluster_info").body)
-    addresses = info.brokers["RaftNode00"].addresses
-    rows = cluster_rows(info, {addresses[0]: RuntimeInfo({"brokerVersionDesc": "V4_9_8"})})
-    assert [(row.broker_id, row.address) for row in rows] == list(addresses.items())
-    assert [row.runtime is not None for row in rows] == [True, False, False]
-    assert {(row.cluster, row.broker_name) for row in rows} == {("RaftCluster", "RaftNode00")}
+    leader, follower = broker.config(), broker.config()
+    assert (leader["brokerId"], leader["brokerRole"]) == ("0", "SYNC_MASTER")
+    assert (int(follower["brokerId"]) > 0, follower["brokerRole"]) == (True, "SLAVE")
 
 
 def test_a_created_topic_is_believed_only_when_the_broker_shows_it(pool: ScriptedPool) -> None:
@@ -181,3 +165,46 @@ def test_configuration_is_updated_as_properties_text(pool: ScriptedPool) -> None
     pool.on(ADDRESS, RequestCode.UPDATE_BROKER_CONFIG, say())
     BrokerClient(pool, ADDRESS).update_config({"waitTimeMillsInSendQueue": "1000"})
     assert pool.asked[0].command.body == b"waitTimeMillsInSendQueue=1000\n"
+
+
+def message_with(key: str, *, unique: str, topic: str = TOPIC, store_ms: int = 1) -> bytes:
+    properties = encode_properties({"KEYS": f"{unique} {key}", "UNIQ_KEY": unique}).encode()
+    return encode_stored(
+        StoredMessage(
+            queue_id=0,
+            queue_offset=0,
+            physical_offset=store_ms,
+            sys_flag=0,
+            born_ms=0,
+            store_ms=store_ms,
+            born_host_bytes=host_bytes("127.0.0.1", 1),
+            store_host_bytes=host_bytes("127.0.0.1", 2),
+            reconsume_times=0,
+            prepared_offset=0,
+            stored_body=b"x",
+            body_crc=0,
+            topic=topic,
+            properties_bytes=properties,
+        )
+    )
+
+
+def test_a_query_gives_what_has_the_key_and_not_what_hashes_alike(pool: ScriptedPool) -> None:
+    records = (
+        message_with("k", unique="u2", store_ms=5),
+        message_with("k", unique="u1", store_ms=3),
+        message_with("k", unique="u1", store_ms=3),
+        message_with("other", unique="u3", store_ms=1),
+        message_with("k", unique="u4", topic="Elsewhere", store_ms=7),
+    )
+    pool.on(ADDRESS, RequestCode.QUERY_MESSAGE, say(body=b"".join(records)))
+    broker = BrokerClient(pool, ADDRESS)
+    assert [message.unique_key for message in broker.query_messages(TOPIC, "k")] == ["u1", "u2"]
+    assert "_UNIQUE_KEY_QUERY" not in pool.asked[-1].command.ext
+    assert [message.unique_key for message in broker.query_messages(TOPIC, "u3", unique=True)] == ["u3"]
+    assert pool.asked[-1].command.ext["_UNIQUE_KEY_QUERY"] == "true"
+
+
+def test_a_query_that_finds_nothing_is_no_error(pool: ScriptedPool) -> None:
+    pool.on(ADDRESS, RequestCode.QUERY_MESSAGE, say(code=22, remark="can not find message"))
+    assert BrokerClient(pool, ADDRESS).query_messages(TOPIC, "k") == ()

@@ -7,7 +7,8 @@ from captured_answers import fail, play, say
 
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused, Verdict
 from rmqkit.client.producer import Producer
-from rmqkit.errors import RequestTimeoutError, UsageError
+from rmqkit.client.send import OutgoingMessage
+from rmqkit.errors import ConnectFailedError, RequestTimeoutError, UsageError
 from rmqkit.transport.scripted import Handler, ScriptedPool
 from rmqkit.wire.codes import RequestCode
 from rmqkit.wire.frames import Command
@@ -135,3 +136,52 @@ def test_a_callers_mistake_raises_before_anything_is_asked(pool: ScriptedPool, p
     with pytest.raises(UsageError):
         producer.send("T", b"")
     assert pool.asked == []
+
+
+def test_a_oneway_send_is_unknown_once_written_and_refused_when_it_was_not(
+    pool: ScriptedPool, producer: Producer
+) -> None:
+    pool.on(NAMESERVER, ROUTE, route(f'0:"{OLD}"'))
+    pool.on(OLD, SEND, stored, fail(ConnectFailedError("dead", address=OLD, request_sent=False)))
+    written = producer.send_oneway(OutgoingMessage("T", b"x"))
+    assert isinstance(written, OutcomeUnknown)
+    assert "one-way" in written.reason
+    assert pool.asked[-1].command.is_oneway
+    assert pool.codes(NAMESERVER) == (ROUTE,)
+    assert isinstance(producer.send_oneway(OutgoingMessage("T", b"x")), Refused)
+    producer.send_oneway(OutgoingMessage("T", b"x"))
+    assert pool.codes(NAMESERVER) == (ROUTE, ROUTE), "asked for anew after the failure"
+
+
+def test_long_bodies_are_compressed_unless_that_is_turned_off(pool: ScriptedPool) -> None:
+    pool.on(NAMESERVER, ROUTE, route(f'0:"{OLD}"'))
+    pool.on(OLD, SEND, stored)
+    Producer(pool, [NAMESERVER]).send("T", b"a" * 5000)
+    assert (pool.asked[-1].command.ext["f"], len(pool.asked[-1].command.body) < 200) == ("1", True)
+    Producer(pool, [NAMESERVER], compress_over=None).send("T", b"a" * 5000)
+    assert (pool.asked[-1].command.ext["f"], len(pool.asked[-1].command.body)) == ("0", 5000)
+
+
+@pytest.mark.parametrize("group", ["", "a b", "x" * 256])
+def test_a_group_name_that_brokers_refuse_is_named(pool: ScriptedPool, group: str) -> None:
+    with pytest.raises(UsageError, match="not a group name"):
+        Producer(pool, [NAMESERVER], group=group)
+
+
+@pytest.mark.parametrize(
+    ("code", "remark", "asked"),
+    [
+        (2, "[TIMEOUT_CLEAN_QUEUE]broker busy, period in queue: 210ms", 1),
+        (2, "[REJECTREQUEST]system busy, start flow control for a while", 1),
+        (2, "[PC_SYNCHRONIZED]broker busy, start flow control for a while", 2),
+        (14, "service not available now", 2),
+    ],
+)
+def test_a_leader_that_only_sheds_load_is_no_reason_to_ask_for_the_route(
+    pool: ScriptedPool, producer: Producer, code: int, remark: str, asked: int
+) -> None:
+    pool.on(NAMESERVER, ROUTE, route(f'0:"{OLD}"'))
+    pool.on(OLD, SEND, say(code=code, remark=remark))
+    for _ in range(2):
+        producer.send("T", b"x")
+    assert len(pool.codes(NAMESERVER)) == asked

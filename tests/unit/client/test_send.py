@@ -59,9 +59,9 @@ def test_the_request_is_the_one_that_real_brokers_took(pool: ScriptedPool, versi
 
 
 def test_the_kits_id_travels_as_unique_key_and_first_key() -> None:
-    message = OutgoingMessage("T", b"x", keys=("k1", "ID"), message_id="ID", tags="A", properties={"p": ""})
+    message = OutgoingMessage("T", b"x", keys=("k1", "ID"), message_id="ID", tags="A", properties={"p": "q"})
     assert decode_properties(message.encoded_properties) == {
-        "p": "",
+        "p": "q",
         "KEYS": "ID k1",
         "UNIQ_KEY": "ID",
         "TAGS": "A",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from rmqkit.cluster import lifecycle
-from rmqkit.cluster.lifecycle import compose_failure, take_down
+from rmqkit.cluster.engine import Engine
+from rmqkit.cluster.lifecycle import compose_failure, find_containers, take_down
 from rmqkit.errors import ComposeError, EngineError
 from rmqkit.topology.names import LABEL_RUN
 
@@ -103,3 +105,13 @@ def test_what_cannot_be_removed_is_named_with_the_command_for_later(monkeypatch:
     with pytest.raises(ComposeError, match=r"what is left of run r could not be removed: .*active endpoints") as caught:
         taken_down(BusyEngine(IN_USE), interrupted=True)
     assert caught.value.hint.endswith("rmqkit down r")
+
+
+def test_a_runs_clients_are_no_services_of_it() -> None:
+    entries = [
+        {"Id": "a", "Labels": {LABEL_RUN: "r", "com.docker.compose.service": "n0"}},
+        {"Id": "b", "Labels": {LABEL_RUN: "r"}},
+    ]
+    api = SimpleNamespace(containers=lambda **_: entries)
+    found = find_containers(Engine(cast("Any", SimpleNamespace(api=api))), "r")
+    assert found.by_service == {"n0": "a"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ from loopback_peer import LoopbackPeer, commands_from, echo, until
 
 from rmqkit.errors import ConnectFailedError, ConnectionLostError, RequestTimeoutError, UsageError, WireError
 from rmqkit.transport.pool import ChannelPool
+from rmqkit.transport.ticket import Done
 from rmqkit.wire.frames import Command, encode
 
 Start = Callable[[Callable[[socket.socket], None]], LoopbackPeer]
@@ -200,3 +202,45 @@ def test_a_oneway_request_survives_a_stale_connection(start_peer: Start) -> None
         pool.oneway(peer.address, Command.request(1, ext={"text": "oneway"}), timeout_s=1)
         assert came.wait(5)
     assert seen == ["first", "oneway"]
+
+
+def test_several_requests_go_out_in_one_write_and_come_back_through_one_queue(start_peer: Start) -> None:
+    done: Done = deque()
+    with ChannelPool() as pool:
+        address = start_peer(echo).address
+        commands = [Command.request(1, ext={"n": number}) for number in range(10)]
+        tickets = pool.begin_all(address, commands, timeout_s=2, done=done)
+        while len(done) < 10:
+            tickets[0].channel.drive(timeout_s=1)
+        assert [ticket.got.ext["n"] for ticket in done if ticket.got is not None] == [str(n) for n in range(10)]
+        for ticket in tickets:
+            ticket.abandon()
+
+
+def test_a_lost_connection_comes_back_through_the_queue_too(start_peer: Start) -> None:
+    done: Done = deque()
+    with ChannelPool() as pool:
+        address = start_peer(lambda stream: stream.recv(1) and None).address
+        tickets = pool.begin_all(address, [Command.request(1)] * 3, timeout_s=5, done=done)
+        while not done:
+            tickets[0].channel.drive(timeout_s=1)
+        assert set(done) == set(tickets)
+        with pytest.raises(ConnectionLostError) as caught:
+            tickets[0].answer()
+        assert caught.value.request_sent
+
+
+def test_sync_requests_and_gathered_ones_share_a_connection(start_peer: Start) -> None:
+    done: Done = deque()
+    with ChannelPool() as pool, ThreadPoolExecutor(4) as threads:
+        peer = start_peer(echo)
+        assert ask(pool, peer.address, "0") == "0"
+        asked = [threads.submit(ask, pool, peer.address, str(n)) for n in range(200)]
+        tickets = []
+        for _ in range(20):
+            tickets += pool.begin_all(peer.address, [Command.request(2)] * 10, timeout_s=5, done=done)
+            tickets[0].channel.drive(timeout_s=0.001)
+        while len(set(done)) < len(tickets):
+            tickets[0].channel.drive(timeout_s=0.1)
+        assert [each.result(5) for each in asked] == [str(n) for n in range(200)]
+        assert peer.connections == 1

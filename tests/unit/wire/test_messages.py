@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 from hypothesis import given
@@ -199,3 +199,40 @@ def test_a_size_that_its_parts_do_not_make_is_a_wire_error() -> None:
     record[:4] = len(record).to_bytes(4, "big")
     with pytest.raises(WireError, match="its parts make"):
         decode_messages(bytes(record))
+
+
+def test_what_is_decoded_is_a_frozen_value_like_any_other() -> None:
+    (decoded,) = decode_messages(encode_stored(MESSAGE))
+    assert type(decoded) is StoredMessage
+    assert decoded == replace(MESSAGE, stored_bytes=decoded.stored_bytes)
+    assert replace(decoded, topic="Other").topic == "Other"
+    with pytest.raises(FrozenInstanceError):
+        decoded.topic = "Other"  # type: ignore[misc]
+    assert decoded.properties["TAGS"] == decoded.tags == "TagA"
+
+
+def test_a_batch_of_several_topics_keeps_them_apart() -> None:
+    sent = [replace(MESSAGE, topic=topic) for topic in ("A", "B", "B", "AB", "ä", "A")]
+    assert [message.topic for message in decode_messages(b"".join(map(encode_stored, sent)))] == [
+        message.topic for message in sent
+    ]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"UNIQ_KEY\x01a\x02",
+        b"x\x01y\x02UNIQ_KEY\x01a",
+        b"XUNIQ_KEY\x01a\x02",
+        b"v\x01UNIQ_KEY\x01a\x02",
+        b"UNIQ_KEY\x01a\x02UNIQ_KEY\x01b\x02",
+        b"UNIQ_KEY\x01\x02TAGS\x01t",
+        b"UNIQ_KEY\x02TAGS\x01t\x02",
+        b"UNIQ_KEY\x01\xff\x02",
+    ],
+)
+def test_the_key_and_tags_are_those_of_the_properties(raw: bytes) -> None:
+    message = replace(MESSAGE, properties_bytes=raw)
+    assert message.unique_key == decode_properties(raw).get("UNIQ_KEY", "")
+    assert message.tags == decode_properties(raw).get("TAGS", "")

@@ -1,0 +1,60 @@
+"""How far a group is behind, queue by queue.
+
+What belongs here: joining what masters say with what a member knows. What does not: waiting for it (``groupconsumer``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rmqkit.client.broker import BrokerClient
+from rmqkit.client.messagequeue import RETRY_PREFIX, MessageQueue
+from rmqkit.errors import RemoteError
+from rmqkit.wire.codes import ResponseCode
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLag:
+    """One queue: ``end`` is the offset of its next message, ``committed`` what the master has (0 for none).
+
+    ``acknowledged`` and ``position`` are None where another member holds the queue.
+    """
+
+    queue: MessageQueue
+    end: int
+    committed: int
+    acknowledged: int | None = None
+    position: int | None = None
+
+    @property
+    def behind(self) -> int:
+        """Offsets that are not consumed yet; what retention removed counts as long as nobody pulled there."""
+        return max(0, self.end - (self.committed if self.acknowledged is None else self.acknowledged))
+
+    def __str__(self) -> str:
+        at = f"committed {self.committed}" if self.acknowledged is None else f"acknowledged {self.acknowledged}"
+        return f"{self.queue}: {self.behind} behind ({at}, end {self.end})"
+
+
+def ask_lag(
+    brokers: Sequence[BrokerClient],
+    group: str,
+    topics: Sequence[str],
+    own: Mapping[MessageQueue, tuple[int, int]],
+) -> tuple[QueueLag, ...]:
+    """Every queue of ``topics`` on ``brokers``; ``own`` is acknowledged and position of the queues that we hold."""
+    out: list[QueueLag] = []
+    for broker in brokers:
+        for topic in topics:
+            try:
+                progress = broker.consume_stats(group, topic=topic)
+            except RemoteError as error:
+                if topic.startswith(RETRY_PREFIX) and error.code == ResponseCode.TOPIC_NOT_EXIST:
+                    continue
+                raise
+            for each in progress:
+                queue = MessageQueue(each.topic, each.broker_name, each.queue_id)
+                acknowledged, position = own.get(queue, (None, None))
+                out.append(QueueLag(queue, each.end, each.committed, acknowledged, position))
+    return tuple(sorted(out, key=lambda one: one.queue.order))

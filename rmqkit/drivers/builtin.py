@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from rmqkit.client.consumer import Consumer
+from rmqkit.client.groupconsumer import GroupConsumer
 from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import SendOutcome
 from rmqkit.client.producer import Producer
@@ -19,24 +20,24 @@ from rmqkit.drivers.interface import (
     BUILT_IN,
     DELAY,
     LARGE_BODIES,
+    LATER,
     ONEWAY,
     ORDERLY,
     OWN_MESSAGE_ID,
     RECEIPT_NAMES_QUEUE,
+    SHARED_GROUP,
     TAG_FILTER,
     Received,
     Target,
-    cannot,
     message_id_of,
-    require,
 )
-from rmqkit.errors import NoLeaderError, NotFoundError, RemoteError, TransportError
+from rmqkit.errors import ClusterError, NotFoundError, RemoteError, TransportError, UsageError
 from rmqkit.transport.pool import ChannelPool
 from rmqkit.wire.messages import StoredMessage
 
 PRODUCER_CAPABILITIES = frozenset({RECEIPT_NAMES_QUEUE, OWN_MESSAGE_ID, LARGE_BODIES, ONEWAY, ORDERLY, DELAY})
-CONSUMER_CAPABILITIES = frozenset({BINARY_RECEIVE, LARGE_BODIES})
-CLUSTER_TROUBLE = (TransportError, RemoteError, NotFoundError, NoLeaderError)
+CONSUMER_CAPABILITIES = frozenset({BINARY_RECEIVE, LARGE_BODIES, LATER, SHARED_GROUP, TAG_FILTER})
+CLUSTER_TROUBLE = (TransportError, RemoteError, NotFoundError, ClusterError)
 
 DEFAULT_TIMEOUT_S = 3.0
 
@@ -87,18 +88,16 @@ class BuiltInProducer:
 
 
 class BuiltInConsumer:
-    """The built-in client's simple consumer: it reads all queues by itself, whoever else is in the group."""
+    """The built-in client's group consumer: members of one group share the queues, the Java client's among them."""
 
     name = BUILT_IN
     client = "rmqkit"
     capabilities = CONSUMER_CAPABILITIES
 
     def __init__(self, target: Target, *, topic: str, group: str, expression: str = "*") -> None:
-        if expression != "*":
-            require(self.capabilities, TAG_FILTER, driver=self.name, what=f"subscribe to {expression!r}")
-        self._pool = ChannelPool()
-        self._consumer = Consumer(self._pool, target.nameservers, group=group, topic=topic)
-        self._open: set[str] = set()
+        consumer = GroupConsumer(target.nameservers, group=group, topics={topic: expression}, auto_commit=False)
+        self._consumer = consumer.__enter__()  # joins the group; close leaves it
+        self._open: dict[str, StoredMessage] = {}
         self._uncommitted = False
 
     def __enter__(self) -> Self:
@@ -110,39 +109,48 @@ class BuiltInConsumer:
         self.close()
 
     def close(self) -> None:
-        """Commit what was acknowledged, if the cluster takes it now, and close the connections."""
-        self._commit()
-        self._pool.close()
+        """Commit what was acknowledged, if the cluster takes it now, and leave the group."""
+        with suppress(*CLUSTER_TROUBLE):  # the offsets that are not committed: the next member is given them again
+            self._consumer.close()
 
     def poll(self, timeout_s: float) -> tuple[Received, ...]:
-        """What there is, waiting up to ``timeout_s``. While there is no leader this waits too, and raises the last
-        failure when the time is over."""
+        """What there is, waiting up to ``timeout_s``. Raises the cluster's trouble when it has lasted for 30 s."""
         self._commit()
-        received = tuple(received_of(message) for message in self._consumer.poll(timeout_s))
-        self._open.update(each.token for each in received)
-        return received
+        received: list[Received] = []
+        for message in self._consumer.poll(timeout_s):
+            token = f"{message.msg_id} {message.queue_id}/{message.queue_offset}"
+            self._open[token] = message
+            received.append(received_of(message, token=token))
+        return tuple(received)
 
     def ack(self, messages: Sequence[Received]) -> None:
         """Consumed. Positions are committed when everything that was handed out is."""
-        self._open.difference_update(each.token for each in messages)
-        self._uncommitted = True
-        self._commit()
+        self._done(messages)
 
     def later(self, messages: Sequence[Received]) -> None:
-        """Not possible with this client."""
-        raise cannot(self.capabilities, driver=self.name, what=f"give {len(messages)} messages again later")
+        """Have the group get them again: 10 s later at first, longer each time."""
+        for message in messages:
+            stored = self._open.get(message.token)
+            if stored is None:
+                raise UsageError(f"message {message.message_id} was answered for already")
+            self._consumer.send_back(stored)
+        self._done(messages)
+
+    def _done(self, messages: Sequence[Received]) -> None:
+        for message in messages:
+            self._open.pop(message.token, None)
+        self._uncommitted = True
+        self._commit()
 
     def _commit(self) -> None:
         if self._open or not self._uncommitted:
             return
-        try:
+        with suppress(*CLUSTER_TROUBLE):  # tried again at the next poll, ack or close
             self._consumer.commit()
-        except CLUSTER_TROUBLE:
-            return  # tried again at the next poll, ack or close; until then the group may be given them again
-        self._uncommitted = False
+            self._uncommitted = False
 
 
-def received_of(message: StoredMessage) -> Received:
+def received_of(message: StoredMessage, *, token: str = "") -> Received:
     """A stored message as a consumer hands it out."""
     return Received(
         topic=message.topic,
@@ -156,5 +164,5 @@ def received_of(message: StoredMessage) -> Received:
         reconsume_times=message.reconsume_times,
         born_ms=message.born_ms,
         store_ms=message.store_ms,
-        token=message.msg_id,
+        token=token,
     )

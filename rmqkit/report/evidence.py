@@ -12,7 +12,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,6 +88,18 @@ def gathered(
         written_at=datetime.fromtimestamp(int(time.time()), tz=UTC).isoformat(),
         environment=environment(),
     )
+
+
+@contextmanager
+def reading_summary(part: str) -> Iterator[None]:
+    """Raises UsageError naming ``part`` of the summary where it is not what its format says."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        said = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise UsageError(
+            f"{SUMMARY}: {part} is not what format 1 says: {said}", hint="it must be what a run of rmqkit wrote"
+        ) from error
 
 
 _TITLES = {

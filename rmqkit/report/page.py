@@ -15,7 +15,7 @@ from markupsafe import Markup
 from rmqkit.checks import Verdict
 from rmqkit.report.analysis import Analysis
 from rmqkit.report.canvas import COLOURS, NARROW, WIDE, fixed_settings, plain, png, svg
-from rmqkit.report.evidence import Evidence
+from rmqkit.report.evidence import Evidence, reading_summary
 from rmqkit.report.facts import consumption_table, files_table, phases_table, run_facts, tiles, traffic_tables
 from rmqkit.report.figures import OUTAGE_NOTE, FigureBlock, figures, outage_table
 
@@ -50,7 +50,8 @@ def drawn(evidence: Evidence, verdict: Verdict | None, remark: str) -> dict[str,
 
 
 def page(evidence: Evidence, verdict: Verdict | None, remark: str, run: Analysis, placed: list[PlacedFigure]) -> str:
-    """The HTML text."""
+    """The HTML text. Raises UsageError for a summary whose figures are not what its format says."""
+    summary = evidence.summary
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -60,8 +61,11 @@ def page(evidence: Evidence, verdict: Verdict | None, remark: str, run: Analysis
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    with reading_summary("produced"):
+        traffic = list(traffic_tables(summary))
+    with reading_summary("consumed"):
+        consumption = consumption_table(summary)
     shown = {figure.block.name for figure in placed}
-    summary = evidence.summary
     return environment.get_template(TEMPLATE).render(
         style=Markup(style()),  # noqa: S704 - our own file
         title=evidence.title,
@@ -77,8 +81,8 @@ def page(evidence: Evidence, verdict: Verdict | None, remark: str, run: Analysis
         figures=placed,
         outages=None if "outages" in shown or not run.outages else outage_table(run),
         outage_note=OUTAGE_NOTE,
-        traffic=list(traffic_tables(summary)),
-        consumption=consumption_table(summary),
+        traffic=traffic,
+        consumption=consumption,
         files=files_table(evidence),
     )
 

@@ -13,6 +13,7 @@ import pytest
 from report_runs import big, empty, small
 
 from rmqkit.checks import Thresholds, judge
+from rmqkit.errors import UsageError
 from rmqkit.history import FaultEvent, History
 from rmqkit.report import page
 from rmqkit.report.canvas import COLOURS
@@ -206,6 +207,22 @@ def test_an_empty_run_says_so_and_draws_nothing() -> None:
     assert list(files) == ["index.html"]
     assert "there is nothing to draw" in files["index.html"]
     assert "INCONCLUSIVE" in files["index.html"]
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("produced", {}),
+        ("produced", {**LOAD["produced"], "traffic": {**TRAFFIC, "sent": "many"}}),
+        ("produced", {**LOAD["produced"], "drivers": 7}),
+        ("consumed", {"group": "g"}),
+        ("windows", [{"second": 1}]),
+        ("windows", 7),
+    ],
+)
+def test_a_summary_whose_figures_are_not_of_its_format_is_refused_by_name(part: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=rf"summary\.json: {part} is not what format 1 says"):
+        drawn(small(), {**LOAD, "start_ns": 5, part: value})
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ does not: reading and writing them (``scripts/render-compose``).
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from rmqkit.topology import standard
@@ -49,6 +50,7 @@ them. On the host of n1, for example:
 """
 
 
+@cache
 def committed_compose(*, parametrized: bool = True) -> ComposeFile:
     """``compose/docker-compose.dledger.yml``: the tutorial's cluster, and two NameServers more that are off.
 

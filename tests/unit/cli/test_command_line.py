@@ -74,7 +74,18 @@ def process(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_commands_are_those_of_the_documentation() -> None:
-    assert COMMANDS == ["build", "down", "drill", "kill-leader", "logs", "status", "up"]
+    assert COMMANDS == [
+        "build",
+        "doctor",
+        "down",
+        "drill",
+        "kill-leader",
+        "logs",
+        "render",
+        "size",
+        "status",
+        "up",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

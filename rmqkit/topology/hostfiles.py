@@ -73,6 +73,8 @@ def host_env(plan: Plan, host: HostSpec, variables: Mapping[str, Variable]) -> s
         for row in rows:
             if row.name.endswith("_STORE") and row.name not in stores:
                 continue  # where another host keeps its stores is that host's affair
+            if row.name.endswith("_RAFT_HOST"):
+                continue  # it follows from the host: one address for clients and peers
             if row.name in chosen or row.meaning.section not in ("Names and users", "The image, and how it is built"):
                 shown.append((row, chosen.get(row.name, row.default)))
         if not shown:

@@ -139,9 +139,14 @@ def _duplicate_self_id(case: Case) -> Iterator[Seen]:
 def _peers_differ(case: Case) -> Iterator[Seen]:
     for members in case.groups().values():
         for member in members[1:]:
-            mine, first = member.get("dLegerPeers"), members[0].get("dLegerPeers")
-            if sorted(mine.split(";")) != sorted(first.split(";")):
-                yield member.where("dLegerPeers"), f"{mine}, but {members[0].where('dLegerPeers')} has {first}"
+            mine, first = (set(each.get("dLegerPeers").split(";")) for each in (member, members[0]))
+            if mine != first:
+                there = members[0].where("dLegerPeers")
+                only = f"only here: {';'.join(sorted(mine - first)) or 'none'}"
+                yield (
+                    member.where("dLegerPeers"),
+                    f"{only}; only at {there}: {';'.join(sorted(first - mine)) or 'none'}",
+                )
 
 
 @finding(

@@ -74,7 +74,19 @@ def process(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_commands_are_those_of_the_documentation() -> None:
-    assert COMMANDS == ["build", "down", "drill", "kill-leader", "logs", "report", "status", "up"]
+    assert COMMANDS == [
+        "build",
+        "doctor",
+        "down",
+        "drill",
+        "kill-leader",
+        "logs",
+        "render",
+        "report",
+        "size",
+        "status",
+        "up",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

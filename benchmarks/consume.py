@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--consumer", choices=["simple", "group"], default="simple", help="which of the built-in ones")
     add_place(parser)
     chosen = parser.parse_args()
-    chosen.topic = "BenchmarkTest"
+    chosen.topic = "rmqkit-benchmark"  # BenchmarkTest is a system topic of 1024 queues, which brokers make themselves
     sides: dict[str, Callable[[Site, argparse.Namespace], tuple[Rate, float]]] = {
         "Java push consumer": java,
         f"built-in, {chosen.consumer}": ours,

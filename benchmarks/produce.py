@@ -128,7 +128,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--driver", action="store_true", help="the kit's Java driver as well")
     add_place(parser)
     chosen = parser.parse_args()
-    chosen.topic = "BenchmarkTest"
+    chosen.topic = "rmqkit-benchmark"  # BenchmarkTest is a system topic of 1024 queues, which brokers make themselves
     return chosen
 
 

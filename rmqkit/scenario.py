@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from rmqkit.checks import Thresholds, Verdict, judge
+from rmqkit.checks import Outage, Thresholds, Verdict, judge, longest_gap_s, outages
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.topics import create_topic, delete_topic, wait_topic_everywhere
+from rmqkit.errors import FaultError
 from rmqkit.faults import Failover, kill_leader
-from rmqkit.history import History, Outcome
-from rmqkit.load import SteadyTraffic, read_back
+from rmqkit.history import History
+from rmqkit.load import Load, SteadyTraffic, read_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,11 @@ class DrillResult:
         """The longest time between two acknowledgements around the fault, as the traffic saw it."""
         return longest_gap_s(self.history)
 
+    @property
+    def outages(self) -> tuple[Outage, ...]:
+        """How long the service was away, as the sends bound it."""
+        return outages(self.history)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
         failover = self.failover
@@ -62,14 +67,9 @@ class DrillResult:
             "elections": failover.elections,
             "timeline": [{"phase": p.name, "at_s": round(p.at_s, 4)} for p in (*failover.phases, *failover.restored)],
             "unavailable_s": round(self.unavailable_s, 4),
+            "outages": [asdict(each) for each in self.outages],
             "unread": dict(self.unread),
         }
-
-
-def longest_gap_s(history: History) -> float:
-    """The longest time without an acknowledgement between the first and the last one, in seconds."""
-    ends = sorted(send.end_ns for send in history.sends() if send.outcome is Outcome.ACKNOWLEDGED)
-    return max((later - earlier for earlier, later in pairwise(ends)), default=0) / 1e9
 
 
 def drill(
@@ -110,6 +110,30 @@ def drill(
     finally:
         delete_topic(cluster, topic, group=name)
     return DrillResult(failover, judge(history, plan.thresholds(len(members))), history, unread)
+
+
+def kill_leader_during(
+    cluster: Cluster,
+    *,
+    at_s: float,
+    group: str | None = None,
+    on_step: Callable[[str], None] = lambda _text: None,
+) -> Callable[[Load], None]:
+    """What a load does alongside its traffic: kill the leader after ``at_s`` seconds, and bring it back.
+
+    The steps go into the load's history. Raises what :func:`~rmqkit.faults.kill_leader` raises, and FaultError when the
+    traffic ended before.
+    """
+
+    def act(load: Load) -> None:
+        if not load.wait_for(at_s):
+            raise FaultError(f"the traffic ended before {at_s:g} s: no leader was killed", hint="let it run for longer")
+        on_step("killing the leader")
+        with kill_leader(cluster, group=group, history=load.history) as failover:
+            on_step(f"{failover.successor} serves {failover.outage_s:.1f} s later; starting {failover.victim} again")
+        on_step(f"{failover.victim} has caught up")
+
+    return act
 
 
 def replica_addresses(members: tuple[Peer, ...]) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""The verdict over a run, from its history alone."""
+"""The verdict over a run, and the outages that its senders saw, from its history alone."""
 
 from __future__ import annotations
 
 from rmqkit.checks.findings import Finding
+from rmqkit.checks.outages import Outage, longest_gap_s, outages
 from rmqkit.checks.verdict import Thresholds, Verdict, VerdictStatus, judge
 
-__all__ = ["Finding", "Thresholds", "Verdict", "VerdictStatus", "judge"]
+__all__ = ["Finding", "Outage", "Thresholds", "Verdict", "VerdictStatus", "judge", "longest_gap_s", "outages"]

@@ -2,115 +2,200 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-from rmqkit.checks.findings import Finding, some
-from rmqkit.checks.sends import Place, Sends
+import numpy as np
+
+from rmqkit.checks.findings import Finding
+from rmqkit.checks.index import Index, has_place
+from rmqkit.checks.sends import Sends
+from rmqkit.checks.slots import Flags, Ints
 from rmqkit.history import History
 
+_NOTHING = -1
 
-@dataclass(slots=True)
-class _Replica:
-    name: str
-    complete: bool
-    at: dict[Place, str] = field(default_factory=dict)
-    copies: Counter[str] = field(default_factory=Counter)
+
+class _Shown:
+    """The message that was first met at each place, and those met there beside it."""
+
+    def __init__(self, places: int) -> None:
+        self.at: Ints = np.full(places, _NOTHING, np.int32)  # slots of ids: fewer than two thousand million
+        self._others: list[tuple[Ints, Ints]] = []
+
+    def meet(self, place: Ints, message: Ints) -> None:
+        """Messages in the order in which they were read."""
+        free = np.flatnonzero(self.at[place] == _NOTHING)
+        # Of several in one free place the first stays: the last assignment holds.
+        self.at[place[free[::-1]]] = message[free[::-1]]
+        other = np.flatnonzero(self.at[place] != message)
+        if len(other):
+            self._others.append((place[other], message[other]))
+
+    def others(self) -> tuple[Ints, Ints]:
+        """Place and message of each that was met beside the first one, in order."""
+        if not self._others:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        places, messages = zip(*self._others, strict=True)
+        return np.concatenate(places), np.concatenate(messages)
+
+
+class _Replica(_Shown):
+    def __init__(self, name: str, places: int, *, complete: bool) -> None:
+        super().__init__(places)
+        self.name = name
+        self.complete = complete
+        self.has: Flags = np.empty(0, np.bool_)
+
+    def copies(self, sends: Sends) -> Ints:
+        """At how many places each id of this run is. A message that a reader met twice at one place is there once."""
+        index = sends.index
+        copies = np.bincount(self.at[self.at != _NOTHING], minlength=index.ids.size)
+        place, message = self.others()
+        if len(place):
+            messages = np.unique(np.stack([place, message]), axis=1)[1]
+            copies += np.bincount(messages, minlength=index.ids.size)
+        if index.no_id is not None:
+            copies[index.no_id] = 0
+        copies[~sends.ours(copies > 0)] = 0
+        return copies
 
 
 def compare_replicas(history: History, sends: Sends) -> tuple[list[Finding], list[Finding]]:
     """Every violation that the read-back shows, and what is worth a note."""
-    replicas = {name: _Replica(name, complete) for name, complete in history.readers.items()}
-    everywhere: dict[Place, str] = {}
-    differing: dict[Place, str] = {}
-    corrupt: set[str] = set()
-    for read in history.reads():
-        place = (read.topic, read.queue, read.offset)
-        first = everywhere.setdefault(place, read.message_id)
-        if first != read.message_id:
-            differing.setdefault(place, f"{_where(place)}: {_who(first)} / {_who(read.message_id)}")
-        if not read.intact:
-            corrupt.add(f"{_who(read.message_id)} at {_where(place)} on {read.replica}")
-        replica = replicas.setdefault(read.replica, _Replica(read.replica, complete=False))
-        # A message that a reader met twice at one place is there once.
-        if replica.at.get(place) != read.message_id:
-            replica.at.setdefault(place, read.message_id)
-            if read.message_id and sends.is_ours(read.message_id):
-                replica.copies[read.message_id] += 1
+    index = sends.index
+    replicas, everywhere, corrupt = _read(history, index)
     violations: list[Finding] = []
-    complete = [replica for _, replica in sorted(replicas.items()) if replica.complete]
+    found: Flags = np.zeros(index.ids.size, np.bool_)
     for _, replica in sorted(replicas.items()):
-        violations += _on_replica(replica, sends)
-    found: set[str] = set().union(*(replica.copies for replica in replicas.values()))
-    violations += _phantoms(found, sends)
-    for place, text in _absent(complete, sends):
-        differing.setdefault(place, text)
-    if differing:
-        text = f"divergent: replicas differ at {len(differing)} places"
-        violations.append(Finding("divergent", len(differing), text, some(differing.values())))
+        copies = replica.copies(sends)
+        replica.has = copies > 0
+        found |= replica.has
+        violations += _on_replica(replica, copies, sends)
+    violations += phantoms(found, sends, where="found")
+    complete = [replica for _, replica in sorted(replicas.items()) if replica.complete]
+    violations += _divergent(everywhere, complete, sends)
     if corrupt:
-        text = f"corrupt: {len(corrupt)} bodies do not match the checksum stored with them"
-        violations.append(Finding("corrupt", len(corrupt), text, some(corrupt)))
+        violations.append(_corrupt(index, *map(np.concatenate, zip(*corrupt, strict=True))))
     return violations, _notes(found, sends)
 
 
-def _on_replica(replica: _Replica, sends: Sends) -> Iterator[Finding]:
+Damaged = list[tuple[Ints, Ints, Ints]]
+
+
+def _read(history: History, index: Index) -> tuple[dict[str, _Replica], _Shown, Damaged]:
+    places = index.places.size
+    replicas = {name: _Replica(name, places, complete=whole) for name, whole in history.readers.items()}
+    everywhere = _Shown(places)
+    corrupt: Damaged = []
+    names = ("id_stem", "id_number", "topic", "queue", "offset", "replica", "intact")
+    for stem, number, topic, queue, offset, who, intact in index.reads.batches(*names):
+        message = index.ids.of(stem, number)
+        place = index.place(topic, queue, offset)
+        everywhere.meet(place, message)
+        for number_of_replica in np.unique(who).tolist():
+            name = index.texts[number_of_replica]
+            replica = replicas.setdefault(name, _Replica(name, places, complete=False))
+            rows = np.flatnonzero(who == number_of_replica)
+            replica.meet(place[rows], message[rows])
+        damaged = np.flatnonzero(intact == 0)
+        if len(damaged):
+            corrupt.append((message[damaged], place[damaged], who[damaged]))
+    return replicas, everywhere, corrupt
+
+
+def _on_replica(replica: _Replica, copies: Ints, sends: Sends) -> Iterator[Finding]:
+    index = sends.index
     if replica.complete:
-        lost = [mid for mid in sends.acknowledged if mid not in replica.copies]
-        if lost:
-            text = f"acknowledged-lost: {len(lost)} of {len(sends.acknowledged)} acknowledged not on {replica.name}"
-            yield Finding("acknowledged-lost", len(lost), text, some(lost))
-        elsewhere = [
-            f"{mid}: {_where(place)} holds {_who(replica.at[place]) if place in replica.at else 'nothing'}"
-            for mid, places in sends.acknowledged.items()
-            if mid in replica.copies
-            for place in places
-            if replica.at.get(place) != mid
-        ]
-        if elsewhere:
+        lost = np.flatnonzero(sends.acknowledged & ~replica.has)
+        if len(lost):
+            total = sends.acknowledged_ids
+            text = f"acknowledged-lost: {len(lost)} of {total} acknowledged not on {replica.name}"
+            yield Finding("acknowledged-lost", len(lost), text, index.some_ids(lost))
+        elsewhere, promised = _misplaced(replica, index)
+        if len(elsewhere):
             text = f"misplaced: {len(elsewhere)} not where their receipt says on {replica.name}"
-            yield Finding("misplaced", len(elsewhere), text, some(elsewhere))
-    twice = [mid for mid, count in replica.copies.items() if count > max(1, sends.attempts[mid])]
-    if twice:
+
+            def texts(rows: Ints) -> list[str]:
+                places = promised[rows]
+                parts = (index.id_texts(elsewhere[rows]), index.where(places), index.who(replica.at[places]))
+                return [f"{mid}: {where} holds {who}" for mid, where, who in zip(*parts, strict=True)]
+
+            yield Finding("misplaced", len(elsewhere), text, index.some_by_id(elsewhere, texts))
+    twice = np.flatnonzero(copies > np.maximum(1, sends.attempts))
+    if len(twice):
         text = f"duplicated: {len(twice)} stored more often than sent on {replica.name}"
-        yield Finding("duplicated", len(twice), text, some(twice))
+        yield Finding("duplicated", len(twice), text, index.some_ids(twice))
 
 
-def _absent(complete: list[_Replica], sends: Sends) -> Iterator[tuple[Place, str]]:
-    """Places that one whole replica shows and another does not, unless that is told already as acknowledged-lost."""
-    shown: dict[Place, str] = {}
+def _misplaced(replica: _Replica, index: Index) -> tuple[Ints, Ints]:
+    """Id and promised place of each receipt that does not hold, though the message is there."""
+    ids, places = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    names = ("id_stem", "id_number", "topic", "queue", "offset", "outcome")
+    for stem, number, topic, queue, offset, outcome in index.sends.batches(*names):
+        rows = has_place(outcome, offset)
+        message = index.ids.of(stem[rows], number[rows])
+        place = index.place(topic[rows], queue[rows], offset[rows])
+        wrong = replica.has[message] & (replica.at[place] != message)
+        ids.append(message[wrong])
+        places.append(place[wrong])
+    return np.concatenate(ids), np.concatenate(places)
+
+
+def phantoms(found: Flags, sends: Sends, *, where: str) -> Iterator[Finding]:
+    """Messages that are ``found`` though no send can have stored them."""
+    phantom = np.flatnonzero(sends.cannot_be(found))
+    if len(phantom):
+        refused = int(sends.refused_only[phantom].sum())
+        text = f"phantom: {len(phantom)} {where} that no send can have stored ({refused} of them were refused)"
+        yield Finding("phantom", len(phantom), text, sends.index.some_ids(phantom))
+
+
+def _divergent(everywhere: _Shown, complete: list[_Replica], sends: Sends) -> Iterator[Finding]:
+    index = sends.index
+    place, other = everywhere.others()
+    places, rows = np.unique(place, return_index=True)  # the first other message of each place
+    differing = [(places, everywhere.at[places].astype(np.int64), other[rows], np.full(len(places), _NOTHING))]
+    told: Flags = np.zeros(index.places.size, np.bool_)
+    told[places] = True
+    shown: Ints = np.full(index.places.size, _NOTHING, np.int32)
     for replica in complete:
-        shown |= replica.at
-    for replica in complete:
-        if len(replica.at) == len(shown):
-            continue
-        for place, message_id in shown.items():
-            lost = message_id in sends.acknowledged and message_id not in replica.copies
-            if place not in replica.at and not lost:
-                yield place, f"{_where(place)}: {_who(message_id)} / nothing on {replica.name}"
+        there = replica.at != _NOTHING
+        shown[there] = replica.at[there]
+    for number, replica in enumerate(complete):
+        absent = np.flatnonzero((shown != _NOTHING) & (replica.at == _NOTHING) & ~told)
+        message = shown[absent].astype(np.int64)
+        # What is told already as acknowledged-lost is not told twice.
+        untold = ~(sends.acknowledged[message] & ~replica.has[message])
+        absent, message = absent[untold], message[untold]
+        told[absent] = True
+        differing.append((absent, message, np.full(len(absent), _NOTHING), np.full(len(absent), number)))
+    at, one, another, missing_on = (np.concatenate(columns) for columns in zip(*differing, strict=True))
+    if not len(at):
+        return
+
+    def texts(rows: Ints) -> list[str]:
+        on = [f" on {complete[number].name}" if number >= 0 else "" for number in missing_on[rows].tolist()]
+        parts = (index.where(at[rows]), index.who(one[rows]), index.who(another[rows]), on)
+        return [f"{where}: {first} / {second}{tail}" for where, first, second, tail in zip(*parts, strict=True)]
+
+    text = f"divergent: replicas differ at {len(at)} places"
+    yield Finding("divergent", len(at), text, index.some_by_place(at, texts))
 
 
-def _phantoms(found: set[str], sends: Sends) -> Iterator[Finding]:
-    phantom = [mid for mid in found if mid not in sends.acknowledged and mid not in sends.possible]
-    if phantom:
-        refused = sum(1 for mid in phantom if mid in sends.refused_only)
-        text = f"phantom: {len(phantom)} found that no send can have stored ({refused} of them were refused)"
-        yield Finding("phantom", len(phantom), text, some(phantom))
+def _corrupt(index: Index, message: Ints, place: Ints, replica: Ints) -> Finding:
+    message, place, replica = np.unique(np.stack([message, place, replica]), axis=1)
+
+    def texts(rows: Ints) -> list[str]:
+        parts = (index.who(message[rows]), index.where(place[rows]), replica[rows].tolist())
+        return [f"{who} at {where} on {index.texts[name]}" for who, where, name in zip(*parts, strict=True)]
+
+    text = f"corrupt: {len(message)} bodies do not match the checksum stored with them"
+    return Finding("corrupt", len(message), text, index.some_by_id(message, texts))
 
 
-def _notes(found: set[str], sends: Sends) -> list[Finding]:
+def _notes(found: Flags, sends: Sends) -> list[Finding]:
     if not sends.unknown_sends:
         return []
-    recovered = sum(1 for mid in sends.possible if mid in found and mid not in sends.acknowledged)
+    recovered = int((found & sends.possible & ~sends.acknowledged).sum())
     text = f"{sends.unknown_sends} sends of unknown outcome; {recovered} of them are there (recovered)"
     return [Finding("recovered", recovered, text)]
-
-
-def _where(place: Place) -> str:
-    topic, queue, offset = place
-    return f"{topic} queue {queue} offset {offset}"
-
-
-def _who(message_id: str) -> str:
-    return message_id or "a message without an id"

@@ -2,65 +2,68 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import numpy as np
 
+from rmqkit.checks.index import Index
 from rmqkit.checks.intervals import intervals
+from rmqkit.checks.slots import Flags, Ints
 from rmqkit.history import History, Outcome
-
-Place = tuple[str, int, int]
-"""Topic, queue, offset."""
 
 
 class Sends:
-    """One pass over a history's sends.
+    """What is known of every id, as arrays over the index's slots.
 
-    ``acknowledged``: each id, with the places that its receipts name; ``possible``: ids whose message may be there;
-    ``refused_only``: ids that cannot be; ``attempts``: how often an id may be there.
+    ``acknowledged``: it must be there; ``possible``: it may be; ``refused_only``: it cannot be; ``attempts``: how often
+    it may be there.
     """
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, index: Index) -> None:
+        self.index = index
         faults = intervals(history.faults)
         ends = [fault.end_ns for fault in faults if fault.end_ns is not None]
         self.lasting = [fault for fault in faults if fault.end_ns is None]
         self.first_fault = faults[0].start_ns if faults else None
         self.last_end = max(ends) if ends and not self.lasting else None
-        self.acknowledged: dict[str, list[Place]] = {}
-        self.possible: set[str] = set()
-        self.refused_only: set[str] = set()
-        self.attempts: Counter[str] = Counter()
+        size = index.ids.size
+        self.acknowledged: Flags = np.zeros(size, np.bool_)
+        self.possible: Flags = np.zeros(size, np.bool_)
+        self.attempts: Ints = np.zeros(size, np.int64)
         self.refused_sends = self.unknown_sends = 0
         self.acked_before = self.acked_during = self.acked_after = 0
-        self._prefixes = history.run_prefixes
-        refused: set[str] = set()
-        for send in history.sends():
-            if send.outcome is Outcome.ACKNOWLEDGED:
-                places = self.acknowledged.setdefault(send.message_id, [])
-                if send.offset >= 0:
-                    places.append((send.topic, send.queue, send.offset))
-                self.attempts[send.message_id] += 1
-                self._count_phase(send.end_ns)
-            elif send.outcome is Outcome.UNKNOWN:
-                self.unknown_sends += 1
-                self.possible.add(send.message_id)
-                self.attempts[send.message_id] += 1
-            else:
-                self.refused_sends += 1
-                refused.add(send.message_id)
-        self.refused_only = refused - self.acknowledged.keys() - self.possible
+        refused: Flags = np.zeros(size, np.bool_)
+        names = ("id_stem", "id_number", "outcome", "end_ns", "attempts")
+        for stem, number, outcome, end, attempts in index.sends.batches(*names):
+            slot = index.ids.of(stem, number)
+            was_acknowledged, was_refused = outcome == Outcome.ACKNOWLEDGED, outcome == Outcome.REFUSED
+            was_unknown = outcome == Outcome.UNKNOWN
+            self.acknowledged[slot[was_acknowledged]] = True
+            self.possible[slot[was_unknown]] = True
+            refused[slot[was_refused]] = True
+            np.add.at(self.attempts, slot[~was_refused], attempts[~was_refused])
+            self.refused_sends += int(was_refused.sum())
+            self.unknown_sends += int(was_unknown.sum())
+            self._count_phases(end[was_acknowledged])
+        self.refused_only: Flags = refused & ~self.acknowledged & ~self.possible
+        self.acknowledged_ids = int(self.acknowledged.sum())
 
-    def is_ours(self, message_id: str) -> bool:
-        """Whether this run sent it, or its id begins as this run's do: others' producers give ids as well."""
-        return (
-            message_id in self.acknowledged
-            or message_id.startswith(self._prefixes)
-            or message_id in self.possible
-            or message_id in self.refused_only
-        )
+    def ours(self, found: Flags) -> Flags:
+        """Which of the ``found`` ids this run sent, or begin as its ids do: others' producers give ids as well."""
+        sent = self.acknowledged | self.possible | self.refused_only
+        mine = found & sent
+        others = np.flatnonzero(found & ~sent)
+        mine[others] = self.index.ours(others)
+        return mine
 
-    def _count_phase(self, end_ns: int) -> None:
-        if self.first_fault is None or end_ns < self.first_fault:
-            self.acked_before += 1
-        elif self.last_end is not None and end_ns >= self.last_end:
-            self.acked_after += 1
-        else:
-            self.acked_during += 1
+    def cannot_be(self, found: Flags) -> Flags:
+        """Which of the ``found`` ids no send can have stored."""
+        return found & ~self.acknowledged & ~self.possible
+
+    def _count_phases(self, end: Ints) -> None:
+        if self.first_fault is None:
+            self.acked_before += len(end)
+            return
+        before = end < self.first_fault
+        after = np.zeros(len(end), np.bool_) if self.last_end is None else ~before & (end >= self.last_end)
+        self.acked_before += int(before.sum())
+        self.acked_after += int(after.sum())
+        self.acked_during += len(end) - int(before.sum()) - int(after.sum())

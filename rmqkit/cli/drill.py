@@ -8,7 +8,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from rmqkit.checks import Outage
 from rmqkit.cli.common import own_cluster, say, settings, show
+from rmqkit.cli.drill_report import DrillReport
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.signals import sigterm_unwinds
 from rmqkit.errors import MachineError, UsageError
@@ -25,6 +27,7 @@ def run(
     threads: int,
     acked: int,
     history: Path | None,
+    report: Path | None,
     timeout: float | None,
     as_json: bool,
 ) -> int:
@@ -47,11 +50,19 @@ def run(
         say(f"[{time.monotonic() - began:6.1f} s] {text}")
 
     record = History()
+    options = {
+        "edition": chosen.edition,
+        "rate": rate,
+        "threads": threads,
+        "acked": acked,
+        "timeout_s": chosen.timeout_s,
+    }
     with ExitStack() as stack:
+        stack.enter_context(sigterm_unwinds())
+        told = stack.enter_context(DrillReport(report, history=record, options=options))
         if history is not None:
             # Also when the drill fails: then it is wanted most.
             stack.callback(_export, record, history)
-        stack.enter_context(sigterm_unwinds())
         if run is None:
             step(f"starting a cluster of edition {chosen.edition}")
             cluster = stack.enter_context(Cluster.start(edition=chosen.edition, timeout_s=chosen.timeout_s))
@@ -61,7 +72,9 @@ def run(
         name = cluster.members.of(group)[0].group
         step(f"{cluster.status().group(name).summary} ({build})")
         plan = DrillPlan(rate=rate, threads=threads, acked_before=acked, acked_after=acked)
+        told.of(cluster, group=name, plan=plan)
         result = drill(cluster, group=name, plan=plan, history=record, on_step=step)
+        told.ended(result)
         if as_json:
             show([json.dumps({"build": build, **result.as_dict()}, indent=2)])
         else:
@@ -80,6 +93,14 @@ def _export(record: History, path: Path) -> None:
     say(f"every operation is in {path}")
 
 
+def _bounds(outage: Outage) -> str:
+    if outage.upper_s is None:
+        return f"{outage.fault} of {outage.target}: the sends do not bound how long the service was away"
+    bounds = f"{outage.lower_s:.2f} to {outage.upper_s:.2f} s"
+    failed = f"{outage.refused} sends refused in between, {outage.unknown} of unknown outcome"
+    return f"{outage.fault} of {outage.target}: the service was away for {bounds} ({failed})"
+
+
 def _text(result: DrillResult, build: str) -> list[str]:
     numbers = result.verdict.numbers
     phases = ", ".join(f"{numbers[f'acknowledged_{when}_fault']} {when}" for when in ("before", "during", "after"))
@@ -94,6 +115,7 @@ def _text(result: DrillResult, build: str) -> list[str]:
             f"{numbers['refused']} refused, {numbers['unknown']} unknown"
         ),
         f"nothing was acknowledged for {result.unavailable_s:.2f} s",
+        *(_bounds(each) for each in result.outages),
         f"{numbers['read']} messages read back from {numbers['replicas']} replicas",
         *(f"{replica} was not read to its end: {why}" for replica, why in result.unread.items()),
         "",

@@ -11,6 +11,7 @@ offsets every 10 s.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -155,7 +156,7 @@ class GroupConsumer:
                 self._puller,
                 on_message,
                 group=group,
-                tags=self._tags,
+                subscriptions=self._subscriptions,
                 send_back=self._send_back_from,
                 give_up_s=give_up_s,
             )
@@ -280,7 +281,8 @@ class GroupConsumer:
     def trouble(self) -> Exception | None:
         """What keeps a queue from being pulled at the moment, or None."""
         with self._state.lock:
-            return next((held.trouble for held in self._state.held.values() if held.trouble), self._control.trouble)
+            troubles = [held.trouble_at(time.monotonic()) for held in self._state.held.values()]
+        return next((trouble for trouble in troubles if trouble is not None), self._control.trouble)
 
     # -- positions
 
@@ -356,9 +358,6 @@ class GroupConsumer:
         with self._state.lock:
             self._state.raise_failure()
 
-    def _tags(self, topic: str) -> tuple[str, ...]:
-        return self._subscriptions[topic].tags
-
     def _take(self) -> list[Handed]:
         """The next batch of every queue, beginning with another queue each time; the lock is held by the caller."""
         every = list(self._state.held.values())
@@ -374,7 +373,12 @@ class GroupConsumer:
             if batch.held.pull is None:
                 self._puller.send(batch.held)
             try:
-                messages = decode_batch(batch, tags=self._tags(batch.held.queue.topic), group=self.group)
+                messages = decode_batch(
+                    batch,
+                    subscription=self._subscriptions[batch.held.queue.topic],
+                    group=self.group,
+                    on_hole=self._state.jumps.append,
+                )
             except RmqkitError as error:
                 self._state.fail(error)
                 raise

@@ -100,7 +100,7 @@ class Control:
             (
                 held.trouble
                 for held in self._state.held.values()
-                if held.trouble and held.failing_since is not None and now - held.failing_since > longer_than_s
+                if held.trouble_at(now) and held.failing_since is not None and now - held.failing_since > longer_than_s
             ),
             None,
         )

@@ -7,10 +7,11 @@ consumer's positions (``heldqueue``), sending back over the wire (``broker``).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from rmqkit.client.groupstate import Ask, GroupState
+from rmqkit.client.groupstate import Ask, GroupState, Jump
+from rmqkit.client.heartbeat import Subscription
 from rmqkit.client.heldqueue import Handed, HeldQueue
 from rmqkit.client.messagequeue import MessageQueue, retry_topic
 from rmqkit.client.pull import only_tagged
@@ -43,9 +44,19 @@ OnMessage = Callable[[StoredMessage], Later | None]
 """Consumes one message: None when that is done, :class:`Later` to have it again; an error ends the consumer."""
 
 
-def decode_batch(batch: Handed, *, tags: Collection[str], group: str) -> tuple[StoredMessage, ...]:
-    """The messages of a pull that are wanted, kept in the batch too; those that come again show their own topic."""
-    messages = only_tagged(decode_messages(batch.pulled.body), tags)
+def decode_batch(
+    batch: Handed, *, subscription: Subscription, group: str, on_hole: Callable[[Jump], None]
+) -> tuple[StoredMessage, ...]:
+    """The messages of a pull that are wanted, kept in the batch too; those that come again show their own topic.
+
+    ``on_hole`` is told when a broker gave fewer messages than offsets though nothing was filtered.
+    """
+    pulled = batch.pulled
+    messages = decode_messages(pulled.body)
+    if subscription.is_all and pulled.given_to - pulled.start != len(messages):
+        why = f"the broker gave {len(messages)} messages for these offsets"
+        on_hole(Jump(batch.held.queue, pulled.start, pulled.given_to, pulled.address, why))
+    messages = only_tagged(messages, subscription.tags)
     if batch.held.queue.topic == retry_topic(group):
         messages = tuple(replace(each, topic=each.properties.get(RETRY_TOPIC) or each.topic) for each in messages)
     batch.messages = messages
@@ -62,7 +73,7 @@ class Handling:
         on_message: OnMessage,
         *,
         group: str,
-        tags: Callable[[str], Collection[str]],
+        subscriptions: Mapping[str, Subscription],
         send_back: Callable[[MessageQueue, StoredMessage, Later], None],
         give_up_s: float,
     ) -> None:
@@ -70,7 +81,7 @@ class Handling:
         self._puller = puller
         self._on_message = on_message
         self._group = group
-        self._tags = tags
+        self._subscriptions = subscriptions
         self._send_back = send_back
         self._give_up_s = give_up_s
 
@@ -97,7 +108,8 @@ class Handling:
 
     def _consume(self, batch: Handed) -> None:
         held = batch.held
-        for message in decode_batch(batch, tags=self._tags(held.queue.topic), group=self._group):
+        wanted = self._subscriptions[held.queue.topic]
+        for message in decode_batch(batch, subscription=wanted, group=self._group, on_hole=self._state.jumps.append):
             if not self._is_ours(held, batch):
                 return
             answer = self._on_message(message)

@@ -93,6 +93,11 @@ class Subscription:
             return ()
         return tuple(dict.fromkeys(tag.strip() for tag in self.expression.split("||") if tag.strip()))
 
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is filtered."""
+        return self.kind == TAG and not self.tags
+
     def data(self) -> Mapping[str, object]:
         """SubscriptionData as JSON."""
         return {

@@ -11,19 +11,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rmqkit.client.messagequeue import MessageQueue
 from rmqkit.wire.messages import StoredMessage
 
+HELD_AFTER_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """The answer to one pull, not decoded: it covers the offsets from ``start`` to before ``end``."""
+    """The answer to one pull, not decoded: it covers the offsets from ``start`` to before ``given_to``, and those up to
+    ``end``, where later pulls found nothing.
+    """
 
     start: int
+    given_to: int
     end: int
     body: bytes
+    address: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +52,7 @@ class HeldQueue:
     committed: int | None
     dropped: bool = False
     pull: object | None = None
+    pull_began: float = 0.0
     retry_at: float = 0.0
     failing_since: float | None = None
     trouble: Exception | None = None
@@ -73,16 +80,21 @@ class HeldQueue:
         """Offsets that were pulled and not handed out yet (an upper bound of the messages)."""
         return self.pull_offset - self.position
 
-    def take_in(self, end: int, body: bytes) -> None:
+    def trouble_at(self, now: float) -> Exception | None:
+        """What keeps it from being pulled. A pull that is under way for a second without failing is being held by the
+        broker, as pulls of an idle queue are.
+        """
+        return None if self.pull is not None and now - self.pull_began > HELD_AFTER_S else self.trouble
+
+    def take_in(self, end: int, body: bytes, *, address: str = "") -> None:
         """Keep what a pull from ``pull_offset`` brought: all up to ``end``, with no message where ``body`` is empty."""
         if body:
-            self.pulled.append(Pulled(self.pull_offset, end, body))
+            self.pulled.append(Pulled(self.pull_offset, end, end, body, address))
             self.buffered_bytes += len(body)
         elif not self.pulled:
             self.position = end
         else:  # the batch before it covers these offsets, too
-            last = self.pulled.pop()
-            self.pulled.append(Pulled(last.start, end, last.body))
+            self.pulled.append(replace(self.pulled.pop(), end=end))
         self.pull_offset = end
 
     def hand_out(self) -> Handed | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.messagequeue import RETRY_PREFIX, MessageQueue
-from rmqkit.errors import RemoteError
+from rmqkit.errors import ClusterError, RemoteError
 from rmqkit.wire.codes import ResponseCode
 
 
@@ -43,7 +43,10 @@ def ask_lag(
     topics: Sequence[str],
     own: Mapping[MessageQueue, tuple[int, int]],
 ) -> tuple[QueueLag, ...]:
-    """Every queue of ``topics`` on ``brokers``; ``own`` is acknowledged and position of the queues that we hold."""
+    """Every queue of ``topics`` on ``brokers``; ``own`` is acknowledged and position of the queues that we hold.
+
+    Raises :class:`ClusterError` where a topic, or a queue that we hold, is not in the answers.
+    """
     out: list[QueueLag] = []
     for broker in brokers:
         for topic in topics:
@@ -57,4 +60,12 @@ def ask_lag(
                 queue = MessageQueue(each.topic, each.broker_name, each.queue_id)
                 acknowledged, position = own.get(queue, (None, None))
                 out.append(QueueLag(queue, each.end, each.committed, acknowledged, position))
+    shown = {each.queue for each in out}
+    absent = [str(queue) for queue in own if queue not in shown]
+    absent += [t for t in topics if not t.startswith(RETRY_PREFIX) and t not in {queue.topic for queue in shown}]
+    if absent:  # an empty answer must not look like nothing to do
+        raise ClusterError(
+            f"no master told how far {group} is in {', '.join(absent)}",
+            hint="a new leader leaves out what no online member subscribes to, until it has had a heartbeat",
+        )
     return tuple(sorted(out, key=lambda one: one.queue.order))

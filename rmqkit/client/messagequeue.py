@@ -1,29 +1,16 @@
 """One queue of a topic, and the order in which Java's clients sort queues and client ids.
 
-What belongs here: the value, its order, names of topics. What does not: who consumes it (``rebalance``).
+What belongs here: the value, its order, names of a group's topics. What does not: who consumes it (``rebalance``).
 
 Source: MessageQueue.compareTo, String.compareTo.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-
-from rmqkit.errors import UsageError
 
 RETRY_PREFIX = "%RETRY%"
 DLQ_PREFIX = "%DLQ%"
-
-
-_TOPIC = re.compile(r"[%|a-zA-Z0-9_-]{1,127}")
-
-
-def check_topic(topic: str) -> str:
-    """The name of a topic, as it is. Raises :class:`UsageError` for one that brokers refuse."""
-    if not isinstance(topic, str) or not _TOPIC.fullmatch(topic):
-        raise UsageError(f"not a topic name: {topic!r}", hint="1 to 127 of a-z A-Z 0-9 _ - % | (TopicValidator)")
-    return topic
 
 
 def retry_topic(group: str) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from rmqkit.client.calls import number, refusal
 from rmqkit.client.groupstate import Ask, GroupState, Jump
 from rmqkit.client.heartbeat import Subscription
-from rmqkit.client.heldqueue import HeldQueue
+from rmqkit.client.heldqueue import HELD_AFTER_S, HeldQueue
 from rmqkit.client.messagequeue import MessageQueue
 from rmqkit.client.pull import MOST_MESSAGES, PullStatus
 from rmqkit.errors import RemoteError, RequestTimeoutError, RmqkitError
@@ -203,6 +203,7 @@ class Puller:
             if address is None or link is None or not link.up or not self._may_pull(held, now):
                 return
             pull = held.pull = _Pull(address, now, lambda pull, answer: self._answered(held, pull, answer))
+            held.pull_began = now
             request = PullRequest(self._header(held.queue), held.pull_offset)
         try:
             (pull.ticket,) = self._pool.begin_all(address, [request], timeout_s=_SEND_S, done=pull)
@@ -283,13 +284,13 @@ class Puller:
             held.failing_since = held.trouble = None
             self._back_since.pop(held.queue, None)
             if answer.code == PullStatus.FOUND and moved > 0:
-                held.take_in(following, answer.body)
+                held.take_in(following, answer.body, address=pull.address)
                 self._state.buffered_bytes += len(answer.body)
                 self._state.arrived.notify()
-            elif moved > 0:
+            elif moved > 0 and answer.remark != "FOUND":  # found but not given: a follower that does not serve
                 if answer.code == PullStatus.OFFSET_MOVED or answer.remark not in ("NO_MATCHED_MESSAGE", ""):
                     self._jump(held, pull, following, answer.remark)
-                held.take_in(following, b"")
+                held.take_in(following, b"", address=pull.address)
             elif now - pull.began < _NO_PROGRESS_S:
                 # Nothing at once, though it may hold the answer: a follower of 5.x, or a store at work: no circle.
                 held.retry_at = now + _NO_PROGRESS_S
@@ -337,7 +338,8 @@ class Puller:
                 return
             held.pull = None
             held.retry_at = now + _RETRY_S
-            held.failing_since = held.failing_since or now
+            if held.failing_since is None or now - pull.began > HELD_AFTER_S:
+                held.failing_since = now
             held.trouble = error
         if isinstance(error, RemoteError) and error.code == ResponseCode.SUBSCRIPTION_PARSE_FAILED:
             self._state.fail(error)  # no broker will ever take it

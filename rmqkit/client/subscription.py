@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rmqkit.client.heartbeat import SQL92, SUBSCRIBE_ALL, Subscription
-from rmqkit.client.messagequeue import DLQ_PREFIX, RETRY_PREFIX, check_topic
+from rmqkit.client.message import check_topic
+from rmqkit.client.messagequeue import DLQ_PREFIX, RETRY_PREFIX
 from rmqkit.errors import UsageError
 from rmqkit.wire.bodies import ConsumerConnections
 

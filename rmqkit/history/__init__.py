@@ -2,6 +2,33 @@
 
 from __future__ import annotations
 
-from rmqkit.history.recorder import FaultEvent, History, Outcome, ReadRecord, SendRecord
+from rmqkit.history.ids import join as join_id
+from rmqkit.history.ids import split as split_id
+from rmqkit.history.recorder import Batch, History
+from rmqkit.history.records import (
+    ConsumerEnd,
+    FaultEvent,
+    Outcome,
+    ReadRecord,
+    ReceiveRecord,
+    SendRecord,
+    driver_of,
+    group_of,
+)
+from rmqkit.history.table import Columns
 
-__all__ = ["FaultEvent", "History", "Outcome", "ReadRecord", "SendRecord"]
+__all__ = [
+    "Batch",
+    "Columns",
+    "ConsumerEnd",
+    "FaultEvent",
+    "History",
+    "Outcome",
+    "ReadRecord",
+    "ReceiveRecord",
+    "SendRecord",
+    "driver_of",
+    "group_of",
+    "join_id",
+    "split_id",
+]

@@ -1,108 +1,67 @@
-"""The recorder: append-only columns in memory, with JSON lines as an export.
+"""The history of one run: what was asked, what was answered, what was done to the cluster.
 
-What belongs here: facts with times. What does not: judgement (``checks/``) or knowledge of sockets.
+What belongs here: appending facts with times and giving them back. What does not: judgement (``checks/``), knowledge of
+sockets, and how rows are kept (``table.py``) or written (``jsonl.py``, ``storage.py``).
 Times are nanoseconds of one monotonic clock; ``wall_start`` ties them to UTC.
 """
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from array import array
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
-from enum import IntEnum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from rmqkit.errors import UsageError
+from rmqkit.history import jsonl
+from rmqkit.history.records import ConsumerEnd, FaultEvent, Outcome, ReadRecord, ReceiveRecord, SendRecord
+from rmqkit.history.table import READS, RECEIVES, SENDS, STEM, Columns, Shared, Table
 
-FORMAT = 3
-"""Of the exported lines. Since 2 the last line counts them, so that a file cut short is found out; since 3 the run line
-names the run's id prefixes, a read says whether its body is intact, and a reader why it is incomplete."""
+if TYPE_CHECKING:
+    from rmqkit.history.chunks import Ints, PackedChunk
 
-
-class Outcome(IntEnum):
-    """How a send ended. Only an acknowledged message can be lost."""
-
-    ACKNOWLEDGED = 0
-    REFUSED = 1
-    UNKNOWN = 2
+    Numbers = Sequence[int] | Ints
+    Ids = Sequence[str] | tuple[str, Numbers]
+    Texts = str | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class SendRecord:
-    """One send: ``queue`` and ``offset`` are -1 unless it was acknowledged."""
+class Batch:
+    """Operations on their way from a worker process: compact, and can be pickled. See :meth:`History.take`."""
 
-    message_id: str
-    topic: str
-    start_ns: int
-    end_ns: int
-    outcome: Outcome
-    queue: int
-    offset: int
-    address: str
-    reason: str
+    chunks: Mapping[str, Sequence[PackedChunk]]
+    texts: tuple[str, ...]
+    stems: tuple[str, ...]
+    run_prefixes: tuple[str, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class ReadRecord:
-    """One message found on one replica, whatever wrote it; ``message_id`` is empty where it carries none.
-
-    ``intact``: its body matches the checksum that the leader of that time stored beside it.
-    """
-
-    replica: str
-    message_id: str
-    topic: str
-    queue: int
-    offset: int
-    intact: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class FaultEvent:
-    """A step of a fault: ``kind`` as in kill-leader, ``step`` as in injected, elected, restored."""
-
-    kind: str
-    step: str
-    target: str
-    at_ns: int
-
-
-class _Names:
-    """Strings that repeat (topics, addresses, reasons), each kept once."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self.names: list[str] = []
-
-    def number(self, name: str) -> int:
-        found = self._numbers.get(name)
-        if found is None:
-            found = self._numbers[name] = len(self.names)
-            self.names.append(name)
-        return found
+    @property
+    def rows(self) -> int:
+        """How many operations."""
+        return sum(chunk.rows for chunks in self.chunks.values() for chunk in chunks)
 
 
 class History:
-    """Everything of one run. Thread-safe to append to; read it when the writers are done."""
+    """Everything of one run. Any number of threads may append; what was appended so far can be read at any time."""
 
     def __init__(self) -> None:
         self.wall_start = time.time()
         self.start_ns = time.monotonic_ns()
-        self._lock = threading.Lock()
-        self._names = _Names()
-        self._send_ids: list[str] = []
-        self._send_times = array("q")  # start, end, start, end ...
-        self._send_facts = array("q")  # topic, outcome, queue, offset, address, reason
-        self._read_ids: list[str] = []
-        self._read_facts = array("q")  # replica, topic, queue, offset, intact
+        self.faults: list[FaultEvent] = []
+        self.incomplete = ""
+        """Why this is not everything that the run recorded; empty for a whole history. Judged as INCONCLUSIVE."""
+        self.shared = Shared()
+        """What the tables share; for the rooms of ``history/`` only, as ``tables`` and the hooks below."""
+        self.on_fact: Callable[[str, dict[str, Any]], None] = lambda _kind, _fact: None
+        self.on_flush: Callable[[], None] = lambda: None
+        self._sends = Table(SENDS, self.shared)
+        self._reads = Table(READS, self.shared)
+        self._receives = Table(RECEIVES, self.shared)
         self._readers_done: dict[str, bool] = {}
         self._unread: dict[str, str] = {}
         self._run_prefixes: dict[str, None] = {}
-        self.faults: list[FaultEvent] = []
+        self._consumers: dict[str, ConsumerEnd] = {}
 
     # ---- writing ----------------------------------------------------------------------------------------
 
@@ -110,65 +69,155 @@ class History:
         """Every message id that begins so is this run's, sent or not. Raises UsageError for an empty one."""
         if not prefix:
             raise UsageError("an empty id prefix would claim everybody's messages", hint='for example "3f2a9c01-"')
-        with self._lock:
-            self._run_prefixes[prefix] = None
+        with self.shared.lock:
+            if prefix not in self._run_prefixes:
+                self._run_prefixes[prefix] = None
+                self.on_fact("prefix", {"prefix": prefix})
 
     def add_send(self, record: SendRecord) -> None:
         """Record one finished send."""
-        with self._lock:
-            number = self._names.number
-            self._send_ids.append(record.message_id)
-            self._send_times.extend((record.start_ns, record.end_ns))
-            self._send_facts.extend(
-                (
-                    number(record.topic),
-                    int(record.outcome),
-                    record.queue,
-                    record.offset,
-                    number(record.address),
-                    number(record.reason),
-                )
-            )
+        self._sends.append(record)
 
     def add_read(self, record: ReadRecord) -> None:
         """Record one message that a replica showed in the read-back."""
-        with self._lock:
-            self._read_ids.append(record.message_id)
-            self._read_facts.extend(
-                (
-                    self._names.number(record.replica),
-                    self._names.number(record.topic),
-                    record.queue,
-                    record.offset,
-                    record.intact,
-                )
-            )
+        self._reads.append(record)
+
+    def add_receive(self, record: ReceiveRecord) -> None:
+        """Record one message that a consumer was handed."""
+        self._receives.append(record)
+
+    def add_sends(
+        self,
+        *,
+        message_id: Ids,
+        topic: Texts,
+        start_ns: Numbers,
+        end_ns: Numbers,
+        outcome: Numbers | Outcome,
+        queue: Numbers | int = -1,
+        offset: Numbers | int = -1,
+        address: Texts = "",
+        reason: Texts = "",
+        sender: Texts = "",
+        attempts: Numbers | int = 1,
+        sharding_key: Texts = "",
+    ) -> None:
+        """Record many finished sends: each column is a sequence, or one value for all of them.
+
+        ``message_id`` may be a pair of what all ids begin with and their numbers: ``("3f2a9c01-4-", range(1000))`` is
+        much cheaper than a thousand texts. Raises UsageError for columns that do not fit together.
+        """
+        columns = {name: value for name, value in locals().items() if name != "self"}
+        self._sends.append_columns(columns)
+
+    def add_reads(
+        self,
+        *,
+        replica: Texts,
+        message_id: Ids,
+        topic: Texts,
+        queue: Numbers | int,
+        offset: Numbers | int,
+        intact: Sequence[bool] | Numbers | bool = True,
+    ) -> None:
+        """Record many messages that replicas showed; columns as in :meth:`add_sends`."""
+        columns = {name: value for name, value in locals().items() if name != "self"}
+        self._reads.append_columns(columns)
+
+    def add_receives(
+        self,
+        *,
+        consumer: Texts,
+        message_id: Ids,
+        topic: Texts,
+        queue: Numbers | int,
+        offset: Numbers | int,
+        at_ns: Numbers,
+    ) -> None:
+        """Record many messages that consumers were handed; columns as in :meth:`add_sends`."""
+        columns = {name: value for name, value in locals().items() if name != "self"}
+        self._receives.append_columns(columns)
 
     def reader_done(self, replica: str, *, reached_end: bool, reason: str = "") -> None:
         """Record that the read-back of one replica ended, and whether it saw everything; ``reason`` if it did not."""
-        with self._lock:
+        with self.shared.lock:
             self._readers_done[replica] = reached_end and self._readers_done.get(replica, True)
             if reason:
                 self._unread.setdefault(replica, reason)
+            self.on_fact("reader", {"replica": replica, "reached_end": reached_end, "reason": reason})
+
+    def consumer_done(self, group: str, *, drained: bool, topics: Sequence[str] = (), reason: str = "") -> None:
+        """Record that a consumer group ended, and whether it was handed everything there was (``drained``).
+
+        ``topics``: what it consumed whole, from the first message on and without a filter; none named means every topic
+        of the history. Once not drained it stays so; ``reason`` says why it was not.
+        """
+        if "/" in group:
+            raise UsageError(f"{group!r} is a member, not a group", hint="name what stands before the slash")
+        with self.shared.lock:
+            end = ConsumerEnd(group, drained, tuple(topics), reason)
+            before = self._consumers.get(group)
+            if before is not None:
+                both = {*before.topics, *end.topics} if before.topics and end.topics else set[str]()
+                end = ConsumerEnd(group, before.drained and drained, tuple(sorted(both)), before.reason or reason)
+            self._consumers[group] = end
+            self.on_fact("consumer", jsonl.consumer_line(end))
 
     def add_fault(self, kind: str, step: str, target: str) -> FaultEvent:
         """Record a step of a fault, now."""
         event = FaultEvent(kind, step, target, time.monotonic_ns())
-        with self._lock:
+        with self.shared.lock:
             self.faults.append(event)
+            self.on_fact("fault", asdict(event))
         return event
+
+    # ---- from worker processes --------------------------------------------------------------------------
+
+    def take(self) -> Batch:
+        """Every operation recorded here since the last call, to be pickled and added to another process's history.
+
+        A worker process keeps a History of its own, appends to it, and ships what :meth:`take` gives every second or
+        so; the main process calls :meth:`add`. Monotonic time is one clock for all processes of a machine.
+        """
+        with self.shared.lock:
+            taken = {table.layout.name: table.take() for table in self.tables}
+            shared, self.shared.texts, self.shared.stems = (
+                (tuple(self.shared.texts.texts), tuple(self.shared.stems.texts)),
+                type(self.shared.texts)(),
+                type(self.shared.stems)(),
+            )
+        return Batch(taken, *shared, self.run_prefixes)  # type: ignore[arg-type]  # chunks of memory only
+
+    def add(self, batch: Batch) -> None:
+        """Record what a worker process took from its history."""
+        from rmqkit.history.chunks import renumbered  # noqa: PLC0415 - numpy
+
+        with self.shared.lock:
+            texts = [self.shared.texts[text] for text in batch.texts]
+            stems = [self.shared.stems[stem] for stem in batch.stems]
+            for prefix in batch.run_prefixes:
+                self.add_run_prefix(prefix)
+            for table in self.tables:
+                maps = {**dict.fromkeys(table.layout.texts, texts), STEM: stems}
+                for chunk in batch.chunks.get(table.layout.name, ()):
+                    table.append_chunk(renumbered(chunk, maps))
 
     # ---- reading ----------------------------------------------------------------------------------------
 
     @property
     def send_count(self) -> int:
         """How many sends were recorded."""
-        return len(self._send_ids)
+        return len(self._sends)
 
     @property
     def read_count(self) -> int:
         """How many messages the replicas showed, counted per replica."""
-        return len(self._read_ids)
+        return len(self._reads)
+
+    @property
+    def receive_count(self) -> int:
+        """How many messages consumers were handed, every delivery counted."""
+        return len(self._receives)
 
     @property
     def readers(self) -> dict[str, bool]:
@@ -181,47 +230,44 @@ class History:
         return dict(self._unread)
 
     @property
+    def consumers(self) -> dict[str, ConsumerEnd]:
+        """Each consumer group whose end was recorded."""
+        return dict(self._consumers)
+
+    @property
     def run_prefixes(self) -> tuple[str, ...]:
         """What this run's message ids begin with."""
         return tuple(self._run_prefixes)
 
     def sends(self) -> Iterator[SendRecord]:
         """Every send in the order in which it ended."""
-        names, facts, times = self._names.names, self._send_facts, self._send_times
-        for index, message_id in enumerate(self._send_ids):
-            topic, outcome, queue, offset, address, reason = facts[index * 6 : index * 6 + 6]
-            yield SendRecord(
-                message_id,
-                names[topic],
-                times[index * 2],
-                times[index * 2 + 1],
-                Outcome(outcome),
-                queue,
-                offset,
-                names[address],
-                names[reason],
-            )
+        return self._sends.records()
 
     def reads(self) -> Iterator[ReadRecord]:
         """Every message of every replica's read-back."""
-        names, facts = self._names.names, self._read_facts
-        for index, message_id in enumerate(self._read_ids):
-            replica, topic, queue, offset, intact = facts[index * 5 : index * 5 + 5]
-            yield ReadRecord(names[replica], message_id, names[topic], queue, offset, bool(intact))
+        return self._reads.records()
+
+    def receives(self) -> Iterator[ReceiveRecord]:
+        """Every message that a consumer was handed."""
+        return self._receives.records()
+
+    def send_columns(self) -> Columns:
+        """The sends so far as numpy arrays: ``columns["start_ns"]``, ``columns.texts("sender")``."""
+        return Columns(self._sends, self.shared)
+
+    def read_columns(self) -> Columns:
+        """The read-back so far as numpy arrays."""
+        return Columns(self._reads, self.shared)
+
+    def receive_columns(self) -> Columns:
+        """What consumers were handed so far, as numpy arrays."""
+        return Columns(self._receives, self.shared)
+
+    # ---- files ------------------------------------------------------------------------------------------
 
     def export_jsonl(self, path: Path) -> None:
         """Write everything as JSON lines. An existing file is never overwritten: UsageError, as for no such folder."""
-        try:
-            with path.open("x", encoding="utf-8") as out:
-                count = 0
-                for kind, record in self._lines():
-                    out.write(json.dumps({"type": kind, **record}) + "\n")
-                    count += 1
-                out.write(json.dumps({"type": "end", "lines": count}) + "\n")
-        except FileExistsError as error:
-            raise UsageError(f"{path} exists already", hint="name a file that does not exist yet") from error
-        except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}", hint="name a file in a folder") from error
+        jsonl.write(self, path)
 
     @classmethod
     def import_jsonl(cls, path: Path) -> History:
@@ -232,104 +278,52 @@ class History:
         """
         try:
             with path.open(encoding="utf-8") as lines:
-                return loaded(cls(), lines, where=str(path))
+                return jsonl.load(cls(), lines, where=str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} cannot be read: {error}", hint="name a file written by --history") from error
 
-    def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        run = {"format": FORMAT, "wall_start": self.wall_start, "start_ns": self.start_ns}
-        yield "run", {**run, "id_prefixes": list(self._run_prefixes)}
-        for fault in self.faults:
-            yield "fault", asdict(fault)
-        for send in self.sends():
-            yield "send", {**asdict(send), "outcome": send.outcome.name}
-        for read in self.reads():
-            yield "read", asdict(read)
-        for replica, reached_end in self._readers_done.items():
-            yield "reader", {"replica": replica, "reached_end": reached_end, "reason": self._unread.get(replica, "")}
+    def save(self, path: Path) -> None:
+        """Write everything into a new folder: Parquet files, and ``history.jsonl`` last. Some bytes an operation.
 
+        Raises UsageError for a folder that exists or cannot be made, MachineError where writing fails.
+        """
+        from rmqkit.history import storage  # noqa: PLC0415 - pyarrow
 
-def loaded(history: History, lines: Iterable[str], *, where: str) -> History:
-    """Fill an empty ``history`` from exported lines; ``where`` names them in errors. Raises UsageError."""
-    count, ended = 0, False
-    for count, line in enumerate(lines, start=1):
-        if not line.endswith("\n"):
-            raise _cut_short(where, f"in the middle of line {count}")
-        try:
-            if ended:
-                raise ValueError("it follows the end")
-            ended = _load_line(history, json.loads(line), count)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise UsageError(
-                f"{where} line {count} is not a line of a history: {_why(error)}",
-                details=[line.rstrip()[:120]],
-                hint=f"it must be what this version of rmqkit wrote (format {FORMAT})",
-            ) from error
-    if not ended:
-        raise _cut_short(where, f"after line {count}")
-    return history
+        storage.save(self, path)
 
+    @classmethod
+    def load(cls, path: Path, *, incomplete_ok: bool = False) -> History:
+        """What :meth:`save` or :meth:`recording` wrote, or, of a file, :meth:`export_jsonl`.
 
-def _cut_short(where: str, at: str) -> UsageError:
-    hint = "the run that wrote it was interrupted, and what it proves is not known: run it again"
-    return UsageError(f"{where} was cut short {at}: its last line is missing", hint=hint)
+        Raises UsageError for what is no history, damaged, or cut short. ``incomplete_ok``: of a folder that was cut
+        short whatever can be read, with ``incomplete`` saying so; it is judged as INCONCLUSIVE.
+        """
+        if path.is_file():
+            return cls.import_jsonl(path)
+        from rmqkit.history import storage  # noqa: PLC0415 - pyarrow
 
+        return storage.load(cls(), path, incomplete_ok=incomplete_ok)
 
-def _why(error: Exception) -> str:
-    return f"{error.args[0]!r} is unknown or missing" if isinstance(error, KeyError) else str(error)
+    @classmethod
+    @contextmanager
+    def recording(cls, path: Path) -> Iterator[History]:
+        """A history that is written to a new folder while it grows: memory stays flat, and a killed run leaves it.
 
+        Older operations are in the folder only and are read from it when asked for. Raises as :meth:`save`.
+        """
+        from rmqkit.history import storage  # noqa: PLC0415 - pyarrow
 
-def _load_line(history: History, record: Any, number: int) -> bool:
-    """Add one line's record; True for the last line, which must count those before it."""
-    if not isinstance(record, dict):
-        raise ValueError("it is no JSON object")  # noqa: TRY004 - about the file, not about a caller's types
-    kind = record.pop("type")
-    if (number == 1) != (kind == "run"):
-        raise ValueError("a history has one run line, its first")
-    if kind == "end":
-        if record != {"lines": number - 1}:
-            raise ValueError(f"{record.get('lines')} lines were written, {number - 1} are here")
-        return True
-    _LOADERS[kind](history, record)
-    return False
+        with storage.recording(cls(), path) as history:
+            yield history
 
+    def flush(self) -> None:
+        """Where this history is being recorded: write what was appended so far, for the sake of a run that is killed.
 
-_R = TypeVar("_R", SendRecord, ReadRecord, FaultEvent)
-_TYPES = {"str": str, "int": int, "bool": bool, "Outcome": Outcome}
+        Chunks are written as they are full, every ten seconds or so; slow traffic fills none for a while.
+        """
+        self.on_flush()
 
-
-def _checked(kind: type[_R], values: dict[str, Any]) -> _R:
-    record = kind(**values)
-    for each in fields(record):
-        if type(values[each.name]) is not _TYPES[str(each.type)]:
-            raise ValueError(f"{each.name} is {values[each.name]!r}, which is no {each.type}")
-    return record
-
-
-def _load_run(history: History, record: dict[str, Any]) -> None:
-    if record["format"] != FORMAT:
-        raise ValueError(f"format {record['format']}, and this version reads format {FORMAT}")
-    history.wall_start, history.start_ns = float(record["wall_start"]), int(record["start_ns"])
-    for prefix in record["id_prefixes"]:
-        if type(prefix) is not str or not prefix:
-            raise ValueError(f"the id prefix {prefix!r} is no text")
-        history.add_run_prefix(prefix)
-
-
-def _load_send(history: History, record: dict[str, Any]) -> None:
-    history.add_send(_checked(SendRecord, {**record, "outcome": Outcome[record["outcome"]]}))
-
-
-def _load_reader(history: History, record: dict[str, Any]) -> None:
-    if not isinstance(record["reached_end"], bool):
-        raise ValueError(f"reached_end is {record['reached_end']!r}, which is neither true nor false")  # noqa: TRY004
-    history.reader_done(str(record["replica"]), reached_end=record["reached_end"], reason=str(record["reason"]))
-
-
-_LOADERS: dict[str, Callable[[History, dict[str, Any]], None]] = {
-    "run": _load_run,
-    "fault": lambda history, record: history.faults.append(_checked(FaultEvent, record)),
-    "send": _load_send,
-    "read": lambda history, record: history.add_read(_checked(ReadRecord, record)),
-    "reader": _load_reader,
-}
+    @property
+    def tables(self) -> tuple[Table[Any], ...]:
+        """Sends, reads and receives."""
+        return (self._sends, self._reads, self._receives)

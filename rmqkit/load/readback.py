@@ -37,7 +37,7 @@ def read_back(
     Every queue is read that the replica has or that an acknowledged send went to: a replica whose topic has fewer
     queues than the messages went into was not read to its end, rather than "without messages".
     """
-    sent_to = {send.queue for send in history.sends() if send.topic == topic and send.queue >= 0}
+    sent_to = _sent_to(history, topic)
     failed: dict[str, str] = {}
     for name, address in replicas.items():
         try:
@@ -52,6 +52,16 @@ def read_back(
             failed[name] = str(error).splitlines()[0]
         history.reader_done(name, reached_end=name not in failed, reason=failed.get(name, ""))
     return failed
+
+
+def _sent_to(history: History, topic: str) -> set[int]:
+    columns = history.send_columns()
+    numbers = [number for number, text in enumerate(columns.texts("topic")) if text == topic]
+    queues: set[int] = set()
+    for topics, to in columns.batches("topic", "queue"):
+        for number in numbers:
+            queues.update(set(to[(topics == number) & (to >= 0)].tolist()))
+    return queues
 
 
 def _record(replica: str, message: StoredMessage, message_id: str) -> ReadRecord:

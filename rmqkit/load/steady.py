@@ -1,7 +1,7 @@
 """Steady traffic: a few threads that send at a given rate, each outcome recorded, until they are told to stop.
 
-One of the two places of the kit with threads. A send that fails is not tried again: the next message is the next
-probe of the service, and every message has exactly one send, so that what comes back can be judged.
+The workers are a load's (``worker``); what differs is that each outcome is in the history at once, and that a pause of
+the cluster owes no burst afterwards: the sends are probes of a service, at a rate.
 """
 
 from __future__ import annotations
@@ -13,31 +13,23 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from rmqkit.client.outcomes import OutcomeUnknown, Receipt, SendOutcome
-from rmqkit.client.producer import Producer
-from rmqkit.client.send import OutgoingMessage
+from rmqkit.client.outcomes import Receipt, SendOutcome
 from rmqkit.errors import RmqkitError, UsageError, WaitTimeoutError
 from rmqkit.history import History, Outcome, SendRecord
-from rmqkit.transport.pool import ChannelPool
+from rmqkit.load.batches import Times, ending_of
+from rmqkit.load.clients import built_in_senders
+from rmqkit.load.plan import SendPlan
+from rmqkit.load.recording import sender_name
+from rmqkit.load.team import Team
+from rmqkit.load.worker import Shift, Worker
 from rmqkit.waiting import Pending, wait_until
 
-_MARGIN_S = 5.0
+MARGIN_S = 5.0
 
 
-class Pace:
-    """When each of one thread's messages is due. After a long answer the schedule starts anew: no burst is owed."""
-
-    def __init__(self, first_due_s: float, *, interval_s: float) -> None:
-        self._due_s = first_due_s
-        self._interval_s = interval_s
-
-    def left_s(self, now_s: float) -> float:
-        """How long to wait for the next message; 0 when it is due."""
-        return max(0.0, self._due_s - now_s)
-
-    def sends(self, now_s: float) -> None:
-        """The message that was due is sent now."""
-        self._due_s = max(self._due_s + self._interval_s, now_s)
+def longest_send_s(nameservers: Sequence[str], timeout_s: float) -> float:
+    """One send may ask every NameServer for the route, each for its whole time, before it comes to a broker."""
+    return (len(nameservers) + 2) * timeout_s
 
 
 class SteadyTraffic:
@@ -63,16 +55,14 @@ class SteadyTraffic:
         self.nameservers = tuple(nameservers)
         self.topic = topic
         self.history = history
-        self.threads = threads
-        self.rate = rate
         self.body = body
         self.timeout_s = timeout_s
         self.run = secrets.token_hex(4)
-        self._stop = threading.Event()
+        self._plan = SendPlan(topic=topic, tag="", threads=threads, rate=rate, timeout_s=timeout_s)
+        self._shift: Shift | None = None
+        self._team = Team(self._work, range(threads), name="rmqkit-load")
         self._lock = threading.Lock()
         self._acked = 0
-        self._workers: list[threading.Thread] = []
-        self._errors: list[BaseException] = []
 
     @property
     def acknowledged(self) -> int:
@@ -81,38 +71,27 @@ class SteadyTraffic:
 
     def __enter__(self) -> Self:
         self.history.add_run_prefix(f"{self.run}-")
-        for number in range(self.threads):
-            worker = threading.Thread(target=self._work, args=(number,), name=f"rmqkit-load-{number}", daemon=True)
-            self._workers.append(worker)
-            worker.start()
+        self._shift = Shift(self.run, self._plan, time.monotonic_ns(), self.body)
+        self._team.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        # One send may ask every NameServer for the route, each for its whole time, before it comes to a broker.
-        longest_send_s = (len(self.nameservers) + 2) * self.timeout_s
-        for worker in self._workers:
-            worker.join(timeout=longest_send_s + _MARGIN_S)
-        if kind is not None:
-            return
-        if self._errors:
-            raise self._errors[0]
-        stuck = [worker.name for worker in self._workers if worker.is_alive()]
-        if stuck:
-            raise RmqkitError(
-                f"traffic did not end: {', '.join(stuck)} still run, and their sends are not in the history",
-                hint="this is a bug of the kit: a send is bounded by timeout_s for each NameServer and for the broker",
-            )
+        try:
+            self._team.join(longest_send_s(self.nameservers, self.timeout_s) + MARGIN_S)
+        except RmqkitError:
+            if kind is None and not self._team.errors:
+                raise
+        if kind is None:
+            self._team.check()
 
     def wait_acknowledged(self, more: int, *, timeout_s: float) -> None:
         """Wait until ``more`` further sends were acknowledged. Raises WaitTimeoutError saying how many were."""
         goal = self._acked + more
 
         def probe() -> bool | Pending:
-            if self._errors:
-                raise self._errors[0]
+            self._team.check()
             return self._acked >= goal or Pending(f"{self._acked} of {goal} acknowledged")
 
         try:
@@ -121,32 +100,32 @@ class SteadyTraffic:
             error.hint = "is the group without a leader? `rmqkit status` tells"
             raise
 
-    def _work(self, number: int) -> None:
-        try:
-            with ChannelPool() as pool:
-                producer = Producer(pool, self.nameservers, timeout_s=self.timeout_s)
-                interval = self.threads / self.rate
-                pace = Pace(time.monotonic() + interval * number / self.threads, interval_s=interval)
-                sequence = 0
-                while not self._stop.wait(pace.left_s(time.monotonic())):
-                    pace.sends(time.monotonic())
-                    message_id = f"{self.run}-{number}-{sequence}"
-                    sequence += 1
-                    started = time.monotonic_ns()
-                    outcome = producer.send_message(OutgoingMessage(self.topic, self.body, message_id=message_id))
-                    self._record(message_id, started, outcome)
-        except BaseException as error:  # noqa: BLE001 - handed to the caller by __exit__
-            self._errors.append(error)
+    def _work(self, number: int, stop: threading.Event) -> None:
+        assert self._shift is not None
+        worker = Worker(self._shift, number, record=self._record, catch_up=False)
+        worker.run(built_in_senders(self.nameservers, self._plan), stop)
 
-    def _record(self, message_id: str, started: int, outcome: SendOutcome) -> None:
+    def _record(self, worker: int, sequence: int, times: Times, outcome: SendOutcome) -> None:
+        kind = ending_of(outcome).outcome
+        queue, offset, reason = -1, -1, ""
         if isinstance(outcome, Receipt):
-            kind, queue, offset, reason = Outcome.ACKNOWLEDGED, outcome.queue_id, outcome.queue_offset, ""
+            queue, offset = outcome.queue_id, outcome.queue_offset
         else:
-            kind = Outcome.UNKNOWN if isinstance(outcome, OutcomeUnknown) else Outcome.REFUSED
-            queue, offset, reason = -1, -1, outcome.reason
-        address = outcome.address or ""
-        record = SendRecord(message_id, self.topic, started, time.monotonic_ns(), kind, queue, offset, address, reason)
-        self.history.add_send(record)
+            reason = outcome.reason
+        self.history.add_send(
+            SendRecord(
+                f"{self.run}-{worker}-{sequence}",
+                self.topic,
+                times.start_ns,
+                times.end_ns,
+                kind,
+                queue,
+                offset,
+                outcome.address or "",
+                reason,
+                sender_name(self._plan, worker),
+            )
+        )
         if kind is Outcome.ACKNOWLEDGED:
             with self._lock:
                 self._acked += 1

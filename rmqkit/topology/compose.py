@@ -8,8 +8,8 @@ broker.conf (``brokerconf.py``), reading or writing files.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rmqkit.errors import SpecError
@@ -19,7 +19,7 @@ from rmqkit.topology import names
 from rmqkit.topology.brokerconf import DATA_DIR, broker_config, nameserver_config
 from rmqkit.topology.layout import LOOPBACK, NET_UID
 from rmqkit.topology.spec import NET_SERVICE, ClusterSpec, GroupSpec, NameServerSpec, PeerSpec, Topology
-from rmqkit.topology.values import Values, literal
+from rmqkit.topology.values import Values, Variable, literal
 from rmqkit.topology.yamltext import Anchor, Merge, Node, Note, yaml_text
 
 _PER_PEER_KEYS: Final = ("listenPort", "brokerIP1", "dLegerSelfId")
@@ -35,6 +35,14 @@ def volume_name(service: str) -> str:
     return f"{service}-data"
 
 
+@dataclass(frozen=True, slots=True)
+class ComposeFile:
+    """A rendered file and the variables that it reads, in the order of their first use."""
+
+    text: str
+    variables: Mapping[str, Variable]
+
+
 def render_compose(
     spec: ClusterSpec,
     *,
@@ -42,28 +50,64 @@ def render_compose(
     parametrized: bool = False,
     comments: bool = False,
 ) -> str:
-    """The Compose file of ``spec``. Same input, same bytes.
+    """The Compose file of ``spec``. Same input, same bytes. The options are those of :func:`compose_file`."""
+    return compose_file(spec, labels=labels, parametrized=parametrized, comments=comments).text
+
+
+def compose_file(
+    spec: ClusterSpec,
+    *,
+    labels: Mapping[str, str] | None = None,
+    parametrized: bool = False,
+    comments: bool = False,
+    off: Collection[str] = (),
+    spare: Collection[str] = (),
+    build: bool = True,
+) -> ComposeFile:
+    """The Compose file of ``spec`` with its variables. Same input, same bytes.
 
     ``labels`` are put on every container, network and volume. ``parametrized`` (host topology only) writes
     each value as ``${VARIABLE:-value}``. ``comments`` adds the head with the table of variables, and the
-    reasons. Raises :class:`SpecError` for a parametrized pod.
+    reasons. ``off`` names services that run only where their variable says so; ``spare`` those that are off and
+    not among the NameServers that brokers are given either. Without ``build`` the image has to be there.
+    Raises :class:`SpecError` for a parametrized pod.
     """
     if parametrized and spec.topology is not Topology.HOST:
         raise SpecError(
             "parametrized=True for a pod: its addresses are computed before it starts",
             hint="render a host topology, or leave parametrized off",
         )
-    renderer = _Renderer(spec, dict(labels or {}), Values(parametrized=parametrized))
+    renderer = _Renderer(
+        spec,
+        dict(labels or {}),
+        Values(parametrized=parametrized),
+        off=frozenset((*off, *spare)),
+        spare=frozenset(spare),
+        build=build and spec.topology is Topology.HOST,
+    )
     body = yaml_text(renderer.document(), comments=comments, spread=frozenset({"services"}))
-    return doc.head(spec, renderer.values) + body if comments else body
+    text = doc.head(spec, renderer.values, builds=renderer.build) + body if comments else body
+    return ComposeFile(text, dict(renderer.values.variables))
 
 
 class _Renderer:
     """Builds the tree of one file; lives for one call."""
 
-    def __init__(self, spec: ClusterSpec, labels: Mapping[str, str], values: Values) -> None:
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        labels: Mapping[str, str],
+        values: Values,
+        *,
+        off: frozenset[str],
+        spare: frozenset[str],
+        build: bool,
+    ) -> None:
         self.spec = spec
         self.values = values
+        self.off = off
+        self.spare = spare
+        self.build = build
         self.pod = spec.topology is Topology.POD
         self.labels: dict[str, Node] = {key: literal(value) for key, value in labels.items()}
 
@@ -84,7 +128,7 @@ class _Renderer:
         if self.pod:
             services[NET_SERVICE] = self._net()
         for number, server in enumerate(self.spec.nameservers):
-            services[server.name] = self._nameserver(server, builds=number == 0 and not self.pod)
+            services[server.name] = self._nameserver(server, builds=number == 0 and self.build)
         for group, peer in self.spec.all_peers():
             services[self.spec.service_of(group, peer)] = self._broker(group, peer)
         tree["services"] = services
@@ -92,7 +136,7 @@ class _Renderer:
             tree["networks"] = {"default": {"labels": self._labels(names.ROLE_NET)}}
         if self.spec.store == "volume":
             tree["volumes"] = Note(self._volumes(), doc.SHARED_STORE)
-        if not self.pod:
+        if self.build:
             tree["secrets"] = Note(host.secrets(self.values), doc.SECRETS)
         return tree
 
@@ -143,8 +187,8 @@ class _Renderer:
         return Note(service, doc.POD_NET)
 
     def _nameserver(self, server: NameServerSpec, *, builds: bool) -> Node:
-        prefix = _prefix(server.name)
-        limits = {} if self.pod else host.limits(self.values, prefix, "NAMESRV")
+        prefix = variable_prefix(server.name)
+        limits = {} if self.pod else host.limits(self.values, prefix, "NAMESRV", runs=server.name not in self.off)
         environment: dict[str, Node] = {"<<": Merge(("nameserver-environment",))}
         for key, value in nameserver_config(self.spec, server).items():
             environment[f"RMQ_CONF_{key}"] = self._port_of(server) if key == "listenPort" else literal(value)
@@ -162,8 +206,8 @@ class _Renderer:
 
     def _broker(self, group: GroupSpec, peer: PeerSpec) -> Node:
         name = self.spec.service_of(group, peer)
-        prefix = _prefix(name)
-        limits = {} if self.pod else host.limits(self.values, prefix, "BROKER")
+        prefix = variable_prefix(name)
+        limits = {} if self.pod else host.limits(self.values, prefix, "BROKER", runs=name not in self.off)
         config = broker_config(self.spec, group, peer)
         environment: dict[str, Node] = {"<<": Merge((self._anchor(group),))}
         for key in _PER_PEER_KEYS:
@@ -207,11 +251,13 @@ class _Renderer:
 
     def _broker_value(self, group: GroupSpec, peer: PeerSpec, key: str, value: str) -> str:
         """One key of broker.conf, as text for the file: its variable where it has one."""
+        if key == "namesrvAddr" and not self.pod:
+            return self._namesrv_addr()
         if not self.values.parametrized:
             return literal(value)
-        prefix = _prefix(self.spec.service_of(group, peer))
+        prefix = variable_prefix(self.spec.service_of(group, peer))
         one = len(self.spec.groups) == 1
-        group_variable = "RMQ_GROUP" if one else f"{_prefix(group.name)}_NAME"
+        group_variable = "RMQ_GROUP" if one else f"{variable_prefix(group.name)}_NAME"
         variables = {
             "listenPort": (f"{prefix}_PORT", doc.PORT),
             "brokerIP1": (f"{prefix}_HOST", doc.HOST),
@@ -221,8 +267,6 @@ class _Renderer:
             "dLegerGroup": (group_variable, doc.GROUP),
             "sendMessageThreadPoolNums": ("RMQ_SEND_THREADS", doc.SEND_THREADS),
         }
-        if key == "namesrvAddr":
-            return self._namesrv_addr()
         if key == "dLegerPeers":
             return ";".join(self._raft_peer(group, member) for member in group.peers)
         if key in variables:
@@ -233,12 +277,14 @@ class _Renderer:
     def _namesrv_addr(self) -> str:
         addresses = []
         for server in self.spec.nameservers:
-            address = self.values(f"{_prefix(server.name)}_HOST", server.host, doc.NAMESRV_HOST)
+            if server.name in self.spare:
+                continue
+            address = self.values(f"{variable_prefix(server.name)}_HOST", server.host, doc.NAMESRV_HOST)
             addresses.append(f"{address}:{self._port_of(server)}")
         return self.values("RMQ_NAMESRV_ADDR", ";".join(addresses), doc.NAMESRV_ADDR, nested=True)
 
     def _raft_peer(self, group: GroupSpec, peer: PeerSpec) -> str:
-        prefix = _prefix(self.spec.service_of(group, peer))
+        prefix = variable_prefix(self.spec.service_of(group, peer))
         peer_id = self.values(f"{prefix}_ID", peer.id, doc.PEER_ID)
         address = self.values(f"{prefix}_HOST", peer.host, doc.HOST)
         raft = peer.raft_host or address
@@ -247,7 +293,7 @@ class _Renderer:
         return f"{peer_id}-{raft}:{port}"
 
     def _port_of(self, server: NameServerSpec) -> str:
-        return self.values(f"{_prefix(server.name)}_PORT", server.port, doc.NAMESRV_PORT)
+        return self.values(f"{variable_prefix(server.name)}_PORT", server.port, doc.NAMESRV_PORT)
 
     def _anchor(self, group: GroupSpec) -> str:
         return "broker-environment" if len(self.spec.groups) == 1 else f"{group.name.lower()}-environment"
@@ -271,7 +317,7 @@ class _Renderer:
         return tree
 
 
-def _prefix(service: str) -> str:
+def variable_prefix(service: str) -> str:
     """``raftnode01-n0`` as the beginning of a variable: ``RMQ_RAFTNODE01_N0``."""
     return "RMQ_" + service.upper().replace("-", "_")
 

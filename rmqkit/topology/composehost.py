@@ -61,10 +61,10 @@ def process(spec: ClusterSpec, values: Values) -> dict[str, Node]:
     }
 
 
-def limits(values: Values, prefix: str, kind: str) -> dict[str, Node]:
+def limits(values: Values, prefix: str, kind: str, *, runs: bool) -> dict[str, Node]:
     """Whether a service runs on this host, and how much memory it may take."""
     return {
-        "deploy": {"replicas": values(prefix, 1, doc.REPLICAS)},
+        "deploy": {"replicas": values(prefix, int(runs), doc.REPLICAS)},
         "mem_limit": values(f"RMQ_{kind}_MEMORY", 0, doc.MEMORY),
     }
 

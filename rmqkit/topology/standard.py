@@ -20,6 +20,16 @@ def stock_parts() -> tuple[tuple[NameServerSpec, ...], tuple[GroupSpec, ...]]:
     return (NameServerSpec(uid=layout.NAMESERVER_UID),), (GroupSpec(peers=peers),)
 
 
+def spare_nameservers() -> tuple[NameServerSpec, ...]:
+    """namesrv1 and namesrv2 of the committed Compose file: off, for two other hosts, hence on the same port.
+
+    Their hosts are placeholders, which nothing is rendered from.
+    """
+    return tuple(
+        NameServerSpec(name=f"namesrv{i}", host=f"other-host-{i}", uid=layout.NAMESERVER_UID + i) for i in (1, 2)
+    )
+
+
 def pod_parts(
     *, base_port: int, peers: int, groups: int, nameservers: int, advertise: str
 ) -> tuple[tuple[NameServerSpec, ...], tuple[GroupSpec, ...]]:

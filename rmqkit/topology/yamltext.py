@@ -14,7 +14,7 @@ from typing import TypeAlias, Union
 Node: TypeAlias = Union["Note", "Anchor", "Merge", Mapping[str, "Node"], Sequence["Node"], str, int, bool, None]
 
 _PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_/.-]*|\$\{[A-Za-z0-9_]+:-[A-Za-z0-9_/.-]*\}")
-_NOT_TEXT = re.compile(r"(?i)y|n|yes|no|on|off|true|false|null|\.nan|[-+]?\.inf|\.")
+_NOT_TEXT = re.compile(r"(?i)y|n|yes|no|on|off|true|false|null|\.nan|[-+]?\.inf|\.|\.[0-9].*")
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 
 

@@ -9,13 +9,11 @@ Source: PullMessageRequestHeader, PullSysFlag.
 from __future__ import annotations
 
 import json
-import struct
 from dataclasses import dataclass
 
 from rmqkit.wire.codes import RequestCode
-from rmqkit.wire.frames import CLIENT_LANGUAGE, CLIENT_VERSION, FLAG_ONEWAY
+from rmqkit.wire.frames import CLIENT_LANGUAGE, CLIENT_VERSION, FLAG_ONEWAY, join_frame
 
-_LENGTHS = struct.Struct(">II")
 _SUSPEND = 2
 _SUBSCRIPTION = 4
 
@@ -78,4 +76,4 @@ class PullRequest:
             f'{self.header.start},"queueOffset":"{self.offset}"}}'
             f',"flag":{FLAG_ONEWAY if oneway else 0},"opaque":{opaque}}}'
         ).encode("ascii")
-        return _LENGTHS.pack(4 + len(text), len(text)) + text
+        return join_frame(text, b"")

@@ -27,7 +27,7 @@ from rmqkit.client.nameserver import NameServerClient
 from rmqkit.client.outcomes import Receipt
 from rmqkit.client.producer import Producer
 from rmqkit.errors import RmqkitError
-from rmqkit.topology.compose import render_compose
+from rmqkit.topology.committed import committed_compose
 from rmqkit.topology.spec import ClusterSpec
 from rmqkit.transport.pool import ChannelPool
 from rmqkit.waiting import Pending, wait_until
@@ -187,32 +187,46 @@ def test_compose_reads_the_file_as_the_specification_says(tmp_path: Path) -> Non
     """No variable set: the file with variables means what the specification means when it is written out."""
     (tmp_path / "compose").mkdir()
     written_out = tmp_path / "compose" / FILE.name
-    written_out.write_text(render_compose(STOCK), encoding="utf-8")
+    written_out.write_text(committed_compose(parametrized=False).text, encoding="utf-8")
     parametrized = written_out.with_name("with-variables.yml")
     shutil.copy(FILE, parametrized)
     read = [Project(file=file, name="t", variables={}).config() for file in (parametrized, written_out)]
     assert read[0] == read[1]
 
 
-def test_compose_reads_the_variables_of_three_hosts_from_an_env_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("here", [0, 1, 2])
+def test_compose_reads_the_variables_of_three_hosts_from_an_env_file(tmp_path: Path, here: int) -> None:
+    """The same committed file on each host; its `.env` alone says who is where."""
     (tmp_path / "compose").mkdir()
     shutil.copy(FILE, tmp_path / "compose" / FILE.name)
-    head = FILE.read_text(encoding="utf-8").partition("\nname:")[0]
-    example = re.findall(r"^#     (RMQ_\w+=.*)$", head, flags=re.MULTILINE)
+    example = re.findall(r"^#     (RMQ_\w+=.*)$", FILE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert "RMQ_N0=0" in example
-    (tmp_path / "compose" / ".env").write_text("\n".join(example) + "\n", encoding="utf-8")
-    read = Project(file=tmp_path / "compose" / FILE.name, name="t", variables={}).config()
-    services = read["services"]
-    assert {name: service["deploy"]["replicas"] for name, service in services.items()} == {
-        "namesrv0": 1,
-        "n0": 0,
-        "n1": 1,
-        "n2": 0,
-    }
-    environment = services["n1"]["environment"]
-    assert environment["RMQ_CONF_brokerIP1"] == "10.0.0.2"
+    addresses = [line for line in example if not re.match(r"RMQ_(N|NAMESRV)\d=", line)]
+    switches = [f"RMQ_{kind}{number}={int(number == here)}" for kind in ("N", "NAMESRV") for number in range(3)]
+    if here == 1:
+        assert sorted(example) == sorted(addresses + switches), "the head's example is the host of n1"
+    more = ["RMQ_BROKER_HEAP=8g", "RMQ_BROKER_MEMORY=28g", "RMQ_SEND_THREADS=16", f"RMQ_N{here}_STORE=/srv/rmq/n{here}"]
+    (tmp_path / "compose" / ".env").write_text("\n".join(addresses + switches + more) + "\n", encoding="utf-8")
+
+    services = Project(file=tmp_path / "compose" / FILE.name, name="t", variables={}).config()["services"]
+
+    running = {name for name, service in services.items() if service["deploy"]["replicas"] == 1}
+    assert running == {f"n{here}", f"namesrv{here}"}
+    assert set(services) == {f"{kind}{number}" for kind in ("n", "namesrv") for number in range(3)}
+    broker, nameserver = services[f"n{here}"], services[f"namesrv{here}"]
+    environment = broker["environment"]
+    assert environment["RMQ_CONF_brokerIP1"] == f"10.0.0.{here + 1}"
     assert environment["RMQ_CONF_dLegerPeers"] == "n0-10.0.0.1:40911;n1-10.0.0.2:40912;n2-10.0.0.3:40913"
     assert environment["RMQ_CONF_namesrvAddr"] == "10.0.0.1:9876;10.0.0.2:9876;10.0.0.3:9876"
+    assert (environment["RMQ_HEAP"], environment["RMQ_CONF_sendMessageThreadPoolNums"]) == ("8g", "16")
+    assert int(broker["mem_limit"]) == 28 * 1024**3
+    assert broker["volumes"][0]["source"] == f"/srv/rmq/n{here}"
+    assert nameserver["environment"]["RMQ_CONF_listenPort"] == "9876"
+    for service in (broker, nameserver):
+        assert (service["restart"], service["network_mode"]) == ("unless-stopped", "host")
+        assert service["stop_grace_period"] == "30s"
+        assert service["ulimits"]["nofile"] == {"soft": 16384, "hard": 16384}
+        assert service["logging"]["options"] == {"max-size": "50m", "max-file": "5"}
 
 
 def test_a_store_can_be_a_folder_of_the_host() -> None:

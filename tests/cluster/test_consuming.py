@@ -199,8 +199,9 @@ def test_what_poll_gave_can_be_sent_back_too(
     with GroupConsumer(healthy_cluster.nameservers, group=group, topics={rmq_topic: "*"}) as consumer:
         send_all(rmq_producer, rmq_topic, [b"again"])
         (first,) = gather([consumer], 1, settle_s=0)[0]
+        assert consumer.poll(0) == ()
         with pytest.raises(UsageError, match="not a message of the last poll"):
-            consumer.send_back(first)  # gather polled once more
+            consumer.send_back(first)
         consumer.seek_to(FIRST)
         deadline = Deadline.after(5)
         while not (found := consumer.poll(0.2)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rmqkit.checks import Thresholds, VerdictStatus, judge
+from rmqkit.checks import Thresholds, VerdictStatus, judge, longest_gap_s
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused
 from rmqkit.cluster import Cluster
 from rmqkit.cluster.peers import Peer
@@ -12,7 +12,7 @@ from rmqkit.faults import kill_leader, kill_peers, stop_leader
 from rmqkit.fixtures.helpers import RmqAdmin, RmqConsumer, RmqProducer
 from rmqkit.history import History
 from rmqkit.load import SteadyTraffic, read_back
-from rmqkit.scenario import longest_gap_s, replica_addresses
+from rmqkit.scenario import replica_addresses
 from rmqkit.waiting import Pending, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.failover]

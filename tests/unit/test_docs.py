@@ -80,11 +80,19 @@ def _begins_command(before: list[str]) -> bool:
 
 
 def cli_commands() -> dict[str, tuple[set[str], int]]:
-    """Each subcommand of ``rmqkit``: its options, and how many arguments it takes; the program itself has no name."""
-    group: Any = typer.main.get_command(app)
-    found = {"": _options_of(group)}
-    found.update({name: _options_of(command) for name, command in group.commands.items()})
-    return found
+    """Each subcommand of ``rmqkit``: its options, and how many arguments it takes; the program itself has no name.
+
+    A command of a command has both names: ``load produce``.
+    """
+    return {name: _options_of(command) for name, command in _commands()}
+
+
+def _commands() -> Iterator[tuple[str, Any]]:
+    ahead: list[tuple[str, Any]] = [("", typer.main.get_command(app))]
+    while ahead:
+        name, command = ahead.pop()
+        yield name, command
+        ahead += [(f"{name} {each}".strip(), below) for each, below in getattr(command, "commands", {}).items()]
 
 
 def _options_of(command: Any) -> tuple[set[str], int]:
@@ -99,10 +107,8 @@ def _options_of(command: Any) -> tuple[set[str], int]:
 
 def flags() -> set[str]:
     """Options of ``rmqkit`` that take no value."""
-    group: Any = typer.main.get_command(app)
-    commands = [group, *group.commands.values()]
     return {"--help"} | {
-        opt for command in commands for p in command.params if getattr(p, "is_flag", False) for opt in p.opts
+        opt for _, command in _commands() for p in command.params if getattr(p, "is_flag", False) for opt in p.opts
     }
 
 
@@ -153,11 +159,13 @@ def wrong_commands(text: str) -> list[str]:
     for words in invocations(text, "rmqkit"):
         shown = " ".join(["rmqkit", *words])
         name = words[0] if words and not words[0].startswith("-") else ""
+        if f"{name} {' '.join(words[1:2])}" in commands:
+            name = f"{name} {words[1]}"
         if name not in commands:
             wrong.append(f"{shown}: there is no command {name!r}")
             continue
         options, most = commands[name]
-        rest, given = iter(words[1 if name else 0 :]), 0
+        rest, given = iter(words[len(name.split()) :]), 0
         for word in rest:
             option, _, value = word.partition("=")
             if not word.startswith("-"):
@@ -280,7 +288,8 @@ def test_the_documents_are_there() -> None:
 
 
 def test_the_readme_names_every_command() -> None:
-    named = {words[0] for words in invocations(README.read_text(encoding="utf-8"), "rmqkit") if words}
+    called = [words for words in invocations(README.read_text(encoding="utf-8"), "rmqkit") if words]
+    named = {words[0] for words in called} | {" ".join(words[:2]) for words in called}
     assert named >= set(cli_commands()) - {""}
 
 
@@ -326,6 +335,8 @@ BAD: list[tuple[str, str]] = [
     ("`rmqkit stats`", "there is no command 'stats'"),
     ("`rmqkit status --jsn`", "there is no option --jsn"),
     ("`rmqkit status --watch now`", "takes 0 arguments"),
+    ("`rmqkit load make`", "takes 0 arguments"),
+    ("`rmqkit load consume --rate 5`", "there is no option --rate"),
     ("```bash\nrmqkit up -e 4.9.8 && rmqkit explode\n```", "there is no command 'explode'"),
     ("```bash\nX=1 .venv/bin/rmqkit drill \\\n    --speed 3\n```", "there is no option --speed"),
     ("run `scripts/drll` first", "scripts/drll does not exist"),
@@ -355,6 +366,7 @@ def test_a_wrong_text_is_found_and_named(text: str, words: str) -> None:
 
 
 GOOD = [
+    "`rmqkit load`, `rmqkit load produce --rate 500 --json`",
     "`rmqkit status --run=NAME -n 127.0.0.1:9876 --json`",
     "```bash\nRMQKIT_EDITION=4.9.8 rmqkit drill --rate 100 | tee log   # rmqkit nothing\n```",
     "```bash\nscripts/test --all -- -k kill --maxfail 1\n```",

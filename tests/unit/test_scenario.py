@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from rmqkit.checks import longest_gap_s
 from rmqkit.cluster.peers import Peer
 from rmqkit.history import History, Outcome, SendRecord
-from rmqkit.scenario import DrillPlan, longest_gap_s, replica_addresses
+from rmqkit.scenario import DrillPlan, replica_addresses
 
 SECOND = 1_000_000_000
 

@@ -74,7 +74,19 @@ def process(*argv: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_commands_are_those_of_the_documentation() -> None:
-    assert COMMANDS == ["build", "down", "drill", "kill-leader", "logs", "status", "up"]
+    assert COMMANDS == [
+        "build",
+        "doctor",
+        "down",
+        "drill",
+        "kill-leader",
+        "logs",
+        "render",
+        "report",
+        "size",
+        "status",
+        "up",
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -128,6 +140,11 @@ def test_the_version_is_the_packages(ran: Callable[..., Ran]) -> None:
         (["drill", "--acked", "0"], "--rate, --threads and --acked must be positive"),
         (["drill", "--history", "/nonexistent/h.jsonl"], "/nonexistent is not a folder that can be written to"),
         (["drill", "--history", __file__], "exists already"),
+        (["drill", "--report", __file__], "is no folder"),
+        (["drill", "--report", str(Path(__file__).parent)], "is not empty"),
+        (["report"], "Missing argument 'DIR'"),
+        (["report", "/nonexistent"], "/nonexistent is no folder"),
+        (["report", str(Path(__file__).parent)], "report.json is missing"),
         (["status", "--namesrv", "nonsense"], "not an address: 'nonsense'"),
         (["status", "--namesrv", ";"], "no NameServer is named"),
         (["status", "--namesrv", ""], "no NameServer is named"),

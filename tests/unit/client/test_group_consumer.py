@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from loopback_group import LoopbackGroup
+from memory_broker import stored
 
 from rmqkit.client.groupconsumer import GroupConsumer
 from rmqkit.client.handling import Later
@@ -24,7 +25,7 @@ from rmqkit.errors import (
 )
 from rmqkit.wire.codes import RequestCode
 from rmqkit.wire.frames import FLAG_ONEWAY, Command
-from rmqkit.wire.messages import StoredMessage
+from rmqkit.wire.messages import StoredMessage, encode_stored
 
 
 @pytest.fixture
@@ -177,6 +178,36 @@ def test_what_retention_removed_is_passed_over_and_told(peer: LoopbackGroup) -> 
         (jump,) = member.jumps
         assert (jump.start, jump.to, jump.why) == (0, 4, "OFFSET_TOO_SMALL")
         assert "from offset 0 to 4" in str(jump)
+
+
+def test_a_follower_that_finds_but_does_not_give_skips_nothing(peer: LoopbackGroup) -> None:
+    def refuse(command: Command) -> Command:
+        return Command.answer(
+            command, code=20, remark="FOUND", ext={"nextBeginOffset": 5, "minOffset": 0, "maxOffset": 5}
+        )
+
+    peer.queues[0] = 5
+    peer.override[RequestCode.PULL_MESSAGE] = refuse
+    with consumer(peer) as member:
+        assert member.poll(0.5) == ()
+        del peer.override[RequestCode.PULL_MESSAGE]
+        assert [m.queue_offset for m in take(member, 5)] == [0, 1, 2, 3, 4]
+
+
+def test_messages_that_a_broker_leaves_out_are_told(peer: LoopbackGroup) -> None:
+    def with_hole(command: Command) -> Command | None:
+        ext = {"nextBeginOffset": 3, "minOffset": 0, "maxOffset": 3}
+        body = b"".join(encode_stored(stored(0, offset)) for offset in (0, 2))
+        if command.ext["queueOffset"] == "0" and command.ext["queueId"] == "0":
+            return Command.answer(command, code=0, remark="FOUND", ext=ext, body=body)
+        return None
+
+    peer.override[RequestCode.PULL_MESSAGE] = with_hole
+    with consumer(peer) as member:
+        assert [m.queue_offset for m in take(member, 2)] == [0, 2]
+        assert [str(jump) for jump in member.jumps] == [
+            f"T b/0: from offset 0 to 3, as {peer.address} says (the broker gave 2 messages for these offsets)"
+        ]
 
 
 def test_a_broker_that_knows_less_does_not_send_the_consumer_back(peer: LoopbackGroup) -> None:

@@ -13,7 +13,7 @@ from rmqkit.client.heartbeat import ConsumerMember, Subscription
 from rmqkit.client.lag import ask_lag
 from rmqkit.client.membership import Membership, broker_addresses
 from rmqkit.client.messagequeue import MessageQueue
-from rmqkit.errors import ConnectFailedError, OtherSubscriptionError, RemoteError, UsageError
+from rmqkit.errors import ClusterError, ConnectFailedError, OtherSubscriptionError, RemoteError, UsageError
 from rmqkit.transport.scripted import ScriptedPool
 from rmqkit.wire.bodies import parse_consume_stats, parse_consumer_connections, parse_reset_offsets
 from rmqkit.wire.codes import RequestCode
@@ -99,6 +99,17 @@ def test_a_retry_topic_that_does_not_exist_yet_is_no_lag(pool: ScriptedPool, bro
     assert ask_lag([broker], "g", ("%RETRY%g",), {}) == ()
     with pytest.raises(RemoteError):
         ask_lag([broker], "g", ("T",), {})
+
+
+def test_an_answer_that_leaves_out_a_topic_or_a_queue_held_is_not_taken_for_no_lag(
+    pool: ScriptedPool, broker: BrokerClient
+) -> None:
+    pool.on(ADDRESS, RequestCode.GET_CONSUME_STATS, say(body=b'{"offsetTable":{}}'))
+    with pytest.raises(ClusterError, match="how far g is in T"):
+        ask_lag([broker], "g", ("T",), {})
+    pool.on(ADDRESS, RequestCode.GET_CONSUME_STATS, say(body=STATS))
+    with pytest.raises(ClusterError, match="T b/2"):
+        ask_lag([broker], "g", ("T",), {MessageQueue("T", "b", 2): (0, 0)})
 
 
 @pytest.mark.parametrize(

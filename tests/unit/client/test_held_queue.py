@@ -85,3 +85,12 @@ def test_the_positions_never_pass_each_other(steps: list[str]) -> None:
         assert acknowledged <= held.acknowledged <= held.position <= held.pull_offset
         assert held.acknowledged <= min((batch.pulled.end for batch in out), default=held.pull_offset)
         acknowledged = held.acknowledged
+
+
+def test_a_pull_that_the_broker_holds_is_no_trouble() -> None:
+    held = HeldQueue.starting_at(QUEUE, 0, committed=0)
+    held.trouble = error = OSError("before")
+    assert held.trouble_at(50.0) is error
+    held.pull, held.pull_began = object(), 50.0
+    assert held.trouble_at(50.5) is error
+    assert held.trouble_at(51.5) is None

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmqkit.client.messagequeue import MessageQueue, check_topic, java_order
+from rmqkit.client.messagequeue import MessageQueue, java_order
 from rmqkit.client.rebalance import allocate_averagely
-from rmqkit.errors import UsageError
 
 
 def queues(count: int, *, brokers: tuple[str, ...] = ("b",)) -> list[MessageQueue]:
@@ -61,9 +60,3 @@ def test_texts_are_ordered_as_java_orders_them() -> None:
     high, private = "\U0001f600", "\ufffd"  # Java compares UTF-16 units: D83D comes before FFFD
     assert sorted([private, high], key=java_order) == [high, private]
     assert sorted([private, high]) == [private, high]
-
-
-@pytest.mark.parametrize("bad", ["", "a b", "ä", "x" * 128, "a*", None])
-def test_an_illegal_topic_is_refused(bad: str) -> None:
-    with pytest.raises(UsageError, match="not a topic name"):
-        check_topic(bad)

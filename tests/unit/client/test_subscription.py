@@ -31,6 +31,12 @@ def test_an_expression_that_cannot_be_meant_is_refused(bad: str) -> None:
         read_subscription("T", bad)
 
 
+@pytest.mark.parametrize("bad", ["", "a b", "ä", "x" * 128, "a*", None])
+def test_an_illegal_topic_is_refused(bad: str) -> None:
+    with pytest.raises(UsageError, match="not a topic name"):
+        read_subscription(bad, "*")
+
+
 @pytest.mark.parametrize("bad", ["", " ", None])
 def test_an_empty_condition_is_refused(bad: str) -> None:
     with pytest.raises(UsageError, match="not an SQL92 expression"):

@@ -5,53 +5,16 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from records import READ, RECEIVE, SEND, content, faults, filled, read_lists, receive_lists, send_lists
 
 from rmqkit.errors import UsageError
-from rmqkit.history import FaultEvent, History, Outcome, ReadRecord, SendRecord
-
-SEND = SendRecord("m1", "T", 5, 9, Outcome.ACKNOWLEDGED, 3, 7, "127.0.0.1:1", "")
-READ = ReadRecord("n0", "m1", "T", 3, 7)
-
-numbers = st.integers(-(2**63), 2**63 - 1)
-sends = st.builds(
-    SendRecord, st.text(), st.text(), numbers, numbers, st.sampled_from(Outcome), numbers, numbers, st.text(), st.text()
-)
-reads = st.builds(ReadRecord, st.text(), st.text(), st.text(), numbers, numbers, st.booleans())
-faults = st.builds(FaultEvent, st.text(), st.text(), st.text(), numbers)
-
-
-def filled(*records: SendRecord | ReadRecord | FaultEvent, readers: dict[str, bool] | None = None) -> History:
-    history = History()
-    for record in records:
-        match record:
-            case SendRecord():
-                history.add_send(record)
-            case ReadRecord():
-                history.add_read(record)
-            case FaultEvent():
-                history.faults.append(record)
-    for replica, reached_end in (readers or {}).items():
-        history.reader_done(replica, reached_end=reached_end)
-    return history
-
-
-def content(history: History) -> tuple[Any, ...]:
-    return (
-        history.wall_start,
-        history.start_ns,
-        list(history.sends()),
-        list(history.reads()),
-        history.faults,
-        history.readers,
-        history.unread,
-        history.run_prefixes,
-    )
+from rmqkit.history import FaultEvent, History, Outcome, ReadRecord, ReceiveRecord, SendRecord
 
 
 def exported(history: History, tmp_path: Path) -> list[str]:
@@ -60,28 +23,33 @@ def exported(history: History, tmp_path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines(keepends=True)
 
 
-@settings(deadline=None)
-@given(st.lists(sends), st.lists(reads))
-def test_columns_give_back_every_record_in_order(some: list[SendRecord], found: list[ReadRecord]) -> None:
-    history = filled(*some, *found)
+@settings(deadline=None, max_examples=40)
+@given(send_lists, read_lists, receive_lists)
+def test_columns_give_back_every_record_in_order(
+    some: list[SendRecord], found: list[ReadRecord], handed: list[ReceiveRecord]
+) -> None:
+    history = filled(*some, *found, *handed)
     assert list(history.sends()) == some
     assert list(history.reads()) == found
-    assert (history.send_count, history.read_count) == (len(some), len(found))
+    assert list(history.receives()) == handed
+    assert (history.send_count, history.read_count, history.receive_count) == (len(some), len(found), len(handed))
 
 
-@settings(deadline=None)
-@given(st.lists(sends), st.lists(reads), st.lists(faults), st.dictionaries(st.text(), st.booleans()))
+@settings(deadline=None, max_examples=40)
+@given(send_lists, read_lists, receive_lists, st.lists(faults), st.dictionaries(st.text(), st.booleans()))
 def test_a_history_survives_a_file(
     tmp_path_factory: pytest.TempPathFactory,
     some: list[SendRecord],
     found: list[ReadRecord],
+    handed: list[ReceiveRecord],
     steps: list[FaultEvent],
     readers: dict[str, bool],
 ) -> None:
     path = tmp_path_factory.mktemp("history") / "h.jsonl"
-    history = filled(*some, *found, *steps, readers=readers)
+    history = filled(*some, *found, *handed, *steps, readers=readers)
     history.add_run_prefix("run-")
     history.reader_done("n9", reached_end=False, reason="it was silent")
+    history.consumer_done("g", drained=False, topics=["T"], reason="it was stopped")
     history.export_jsonl(path)
     assert content(History.import_jsonl(path)) == content(history)
 
@@ -90,16 +58,20 @@ def test_writers_in_several_threads_lose_nothing() -> None:
     history = History()
 
     def write(name: str) -> None:
-        for number in range(500):
+        for number in range(10_000):
             history.add_send(SendRecord(f"{name}-{number}", name, number, number, Outcome.UNKNOWN, 0, 0, name, name))
 
+    seen: list[int] = []
     threads = [threading.Thread(target=write, args=(str(i),)) for i in range(4)]
     for thread in threads:
         thread.start()
+    while any(thread.is_alive() for thread in threads):
+        seen += [history.send_count, len(history.send_columns()), sum(1 for _ in history.sends()), history.send_count]
     for thread in threads:
         thread.join()
     records = list(history.sends())
-    assert len(records) == 2000
+    assert len(records) == history.send_count == 40_000
+    assert seen == sorted(seen), "what was seen once is seen ever after"
     assert all(each.message_id == f"{each.topic}-{each.start_ns}" for each in records), "columns have slipped"
 
 
@@ -117,6 +89,25 @@ def test_a_replica_is_complete_only_if_each_of_its_readers_was() -> None:
     history.reader_done("n0", reached_end=False)
     history.reader_done("n0", reached_end=True)
     assert history.readers == {"n0": False}
+
+
+def test_a_group_is_drained_only_if_it_always_was_and_its_topics_add_up() -> None:
+    history = History()
+    history.consumer_done("g", drained=True, topics=["T"])
+    history.consumer_done("g", drained=False, topics=["U"], reason="it was stopped")
+    history.consumer_done("g", drained=True, topics=["U"])
+    (end,) = history.consumers.values()
+    assert (end.group, end.drained, end.topics, end.reason) == ("g", False, ("T", "U"), "it was stopped")
+    with pytest.raises(UsageError, match="'g/0' is a member, not a group"):
+        history.consumer_done("g/0", drained=True)
+
+
+def test_a_record_that_fits_no_column_is_refused_and_not_forgotten() -> None:
+    history = filled(SendRecord("m", "T", 1 << 63, 2, Outcome.UNKNOWN, 0, 0, "", ""))
+    for _ in range(2):
+        with pytest.raises(UsageError, match="a record of the history's sends holds what does not fit its column"):
+            list(history.sends())
+    assert history.send_count == 1
 
 
 def test_an_empty_prefix_would_claim_everybodys_messages_and_is_refused() -> None:
@@ -147,7 +138,7 @@ def test_a_missing_history_is_an_error_not_an_empty_one(tmp_path: Path) -> None:
 
 def test_a_history_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
     """Also between two lines: half a history must not be judged as if it were whole."""
-    lines = exported(filled(SEND, READ, readers={"n0": True}), tmp_path)
+    lines = exported(filled(SEND, READ, RECEIVE, readers={"n0": True}), tmp_path)
     whole = "".join(lines)
     boundaries = {len("".join(lines[:count])) for count in range(len(lines))}
     for end in sorted(boundaries | set(range(0, len(whole), 17))):
@@ -159,10 +150,10 @@ def test_a_history_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_line_missing_in_the_middle_is_noticed(tmp_path: Path) -> None:
-    lines = exported(filled(SEND, READ, readers={"n0": True}), tmp_path)
+    lines = exported(filled(SEND, READ, RECEIVE, readers={"n0": True}), tmp_path)
     path = tmp_path / "less.jsonl"
     path.write_text("".join(lines[:1] + lines[2:]), encoding="utf-8")
-    with pytest.raises(UsageError, match="line 4 is not a line of a history: 4 lines were written, 3 are here"):
+    with pytest.raises(UsageError, match="line 5 is not a line of a history: 5 lines were written, 4 are here"):
         History.import_jsonl(path)
 
 
@@ -194,6 +185,13 @@ def test_a_line_missing_in_the_middle_is_noticed(tmp_path: Path) -> None:
             '{"type": "read", "replica": "n", "message_id": "m", "topic": "T", "queue": 0, "offset": 0}',
             "'intact' is unknown or missing",
         ),
+        (
+            '{"type": "fault", "kind": "k", "step": "s", "target": "t", "at_ns": 9223372036854775808}',
+            "at_ns is 9223372036854775808, which has more than 64 bits",
+        ),
+        ('{"type": "receive", "consumer": "g"}', "missing 5 required positional arguments"),
+        ('{"type": "consumer", "group": "g", "drained": 1, "topics": [], "reason": ""}', "neither true nor false"),
+        ('{"type": "part", "table": "sends"}', "'part' is unknown or missing"),
         ('{"type": "reader", "replica": "n0", "reached_end": true}', "'reason' is unknown or missing"),
         ('{"type": "send", "outcome": "LOST"}', "'LOST' is unknown or missing"),
         ('{"type": "reader", "replica": "n0", "reached_end": "no"}', "neither true nor false"),
@@ -215,7 +213,22 @@ def test_a_line_that_is_none_is_named_by_its_number_and_shown(tmp_path: Path, li
 def test_a_history_of_an_older_format_is_refused_in_its_first_line(tmp_path: Path) -> None:
     path = tmp_path / "old.jsonl"
     path.write_text(json.dumps({"type": "run", "format": 1, "wall_start": 1.0, "start_ns": 1}) + "\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"line 1 .*: format 1, and this version reads format 3"):
+    with pytest.raises(UsageError, match=r"line 1 .*: format 1, and this version reads formats 3 to 4"):
+        History.import_jsonl(path)
+
+
+def test_a_history_of_format_3_is_read_with_what_it_did_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "old.jsonl"
+    old = {name: value for name, value in asdict(SEND).items() if name not in ("sender", "attempts", "sharding_key")}
+    lines = [
+        {"type": "run", "format": 3, "wall_start": 1.0, "start_ns": 1, "id_prefixes": []},
+        {"type": "send", **old, "outcome": "ACKNOWLEDGED"},
+        {"type": "end", "lines": 2},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert list(History.import_jsonl(path).sends()) == [replace(SEND, sender="", attempts=1, sharding_key="")]
+    path.write_text(path.read_text(encoding="utf-8").replace('"format": 3', '"format": 4'), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"line 2 .*: 'sender' is unknown or missing"):
         History.import_jsonl(path)
 
 

@@ -16,7 +16,7 @@ from rmqkit.client.send import OutgoingMessage
 from rmqkit.errors import UsageError, WaitTimeoutError
 from rmqkit.history import History, Outcome
 from rmqkit.load import SteadyTraffic
-from rmqkit.load.steady import Pace
+from rmqkit.load.pace import Pace
 from rmqkit.waiting import Pending, wait_until
 
 Answer = Callable[[OutgoingMessage], SendOutcome]
@@ -182,7 +182,7 @@ def test_the_blocks_own_error_is_not_hidden_by_a_threads(monkeypatch: pytest.Mon
 
     def block() -> None:
         with traffic(History()) as running:
-            while not running._errors:
+            while not running._team.errors:
                 time.sleep(0.001)
             raise KeyError("mine")
 

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
-from rmqkit.topology.compose import render_compose
-from rmqkit.topology.spec import ClusterSpec
+from rmqkit.topology.committed import BROKER_MACHINE, NAMESERVER_MACHINE, committed_compose, env_example
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = ROOT / "compose" / "docker-compose.dledger.yml"
+EXAMPLE = ROOT / "compose" / ".env.example"
 DOCKERFILE = ROOT / "images" / "rocketmq" / "Dockerfile"
 
 TEXT = FILE.read_text(encoding="utf-8")
+EXAMPLE_TEXT = EXAMPLE.read_text(encoding="utf-8")
 BODY = "\n".join(line for line in TEXT.splitlines() if not line.lstrip().startswith("#"))
 _INNERMOST = re.compile(r"\$\{(\w+):-([^${}]*)\}")
 
@@ -48,8 +49,7 @@ def environment(tree: Mapping[str, Any], service: str) -> dict[str, str]:
 
 
 def test_the_committed_file_is_what_the_stock_specification_renders() -> None:
-    rendered = render_compose(ClusterSpec.stock(), parametrized=True, comments=True)
-    assert rendered == TEXT, "the file has drifted: run scripts/render-compose"
+    assert committed_compose().text == TEXT, "the file has drifted: run scripts/render-compose"
 
 
 def run_script(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,6 +70,7 @@ def copy_of_the_project(tmp_path: Path) -> Path:
 def test_the_script_mends_a_drifted_file_and_check_only_tells(copy_of_the_project: Path) -> None:
     target = copy_of_the_project / "compose" / FILE.name
     target.write_text(TEXT.replace("30911", "30912"), encoding="utf-8")
+    (target.parent / EXAMPLE.name).write_text(EXAMPLE_TEXT, encoding="utf-8")
     told = run_script(copy_of_the_project, "--check")
     assert told.returncode == 1
     assert "run scripts/render-compose" in told.stderr
@@ -82,7 +83,8 @@ def test_the_script_mends_a_drifted_file_and_check_only_tells(copy_of_the_projec
 
 def test_with_no_variable_set_it_is_the_tutorials_cluster() -> None:
     tree = with_variables()
-    assert list(tree["services"]) == ["namesrv0", "n0", "n1", "n2"]
+    replicas = {name: service["deploy"]["replicas"] for name, service in tree["services"].items()}
+    assert replicas == {"namesrv0": "1", "namesrv1": "0", "namesrv2": "0", "n0": "1", "n1": "1", "n2": "1"}
     assert environment(tree, "namesrv0")["RMQ_CONF_listenPort"] == "9876"
     n1 = environment(tree, "n1")
     assert n1["RMQ_CONF_listenPort"] == "30921"
@@ -97,13 +99,16 @@ def test_three_hosts_are_a_matter_of_variables_alone() -> None:
     addresses = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
     servers = ";".join(f"{address}:9876" for address in addresses)
     tree = with_variables(
+        RMQ_NAMESRV0="0",
+        RMQ_NAMESRV1="1",
         RMQ_N0="0",
         RMQ_N2="0",
         RMQ_NAMESRV_ADDR=servers,
         **{f"RMQ_N{number}_HOST": address for number, address in enumerate(addresses)},
     )
     replicas = {name: service["deploy"]["replicas"] for name, service in tree["services"].items()}
-    assert replicas == {"namesrv0": "1", "n0": "0", "n1": "1", "n2": "0"}
+    assert replicas == {"namesrv0": "0", "namesrv1": "1", "namesrv2": "0", "n0": "0", "n1": "1", "n2": "0"}
+    assert environment(tree, "namesrv1")["RMQ_CONF_listenPort"] == "9876"
     n1 = environment(tree, "n1")
     assert n1["RMQ_CONF_brokerIP1"] == "10.0.0.2"
     assert n1["RMQ_CONF_dLegerPeers"] == "n0-10.0.0.1:40911;n1-10.0.0.2:40912;n2-10.0.0.3:40913"
@@ -163,3 +168,28 @@ def test_the_build_arguments_are_the_dockerfiles_with_its_defaults() -> None:
 def test_the_build_context_is_beside_the_compose_folder_in_a_checkout_and_in_the_wheel() -> None:
     context = with_variables()["services"]["namesrv0"]["build"]["context"]
     assert (FILE.parent / context).resolve() == DOCKERFILE.parent
+
+
+def test_the_committed_example_is_what_the_file_renders() -> None:
+    assert env_example() == EXAMPLE_TEXT, "the file has drifted: run scripts/render-compose"
+
+
+def test_the_example_documents_every_variable_of_the_file_and_no_other() -> None:
+    used = set(re.findall(r"\$\{(RMQ_\w+)", BODY))
+    rows = re.findall(r"^#(RMQ_\w+)=(.*)$", EXAMPLE_TEXT, flags=re.MULTILINE)
+    assert {name for name, _ in rows} == used
+    assert len(rows) == len(used)
+    assert set(re.findall(r"\bRMQ_\w+", EXAMPLE_TEXT)) == used
+
+
+def test_an_example_that_is_copied_whole_or_with_every_line_taken_in_changes_nothing() -> None:
+    assert not [line for line in EXAMPLE_TEXT.splitlines() if line and not line.startswith("#")]
+    rows = dict(re.findall(r"^#(RMQ_\w+)=(.*)$", EXAMPLE_TEXT, flags=re.MULTILINE))
+    assert with_variables(**rows) == with_variables()
+
+
+def test_the_profiles_of_production_machines_are_variables_of_the_file_and_stand_in_the_example() -> None:
+    known = committed_compose().variables
+    for profile in (NAMESERVER_MACHINE, BROKER_MACHINE):
+        assert set(profile) <= set(known)
+        assert all(f"#     {name}={value}\n" in EXAMPLE_TEXT for name, value in profile.items())

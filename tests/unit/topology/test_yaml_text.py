@@ -14,7 +14,11 @@ from rmqkit.topology.yamltext import Anchor, Merge, Node, Note, yaml_text
 
 text = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
 scalars = (
-    st.none() | st.booleans() | st.integers() | text | st.sampled_from(["yes", "1", "0o7", "1e3", "~", "a: b", "- x"])
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | text
+    | st.sampled_from(["yes", "1", "0o7", "1e3", "~", "a: b", "- x", ".5"])
 )
 keys = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).filter(lambda k: k != "<<")
 trees: st.SearchStrategy[Any] = st.dictionaries(

@@ -6,7 +6,6 @@ words (``load_text``, ``load_screen``).
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import secrets
@@ -33,6 +32,7 @@ from rmqkit.load.plan import ReceivePlan, SendPlan
 from rmqkit.load.preflight import Ground, survey
 from rmqkit.load.runner import Load
 from rmqkit.load.summary import Summary
+from rmqkit.report import prepare_report, write_report
 from rmqkit.scenario import kill_leader_during
 from rmqkit.transport.pool import ChannelPool
 
@@ -62,7 +62,7 @@ class Evidence:
                 f"{path.parent} is not a folder that can be written to", hint="name one in a folder that is"
             )
         if self.report is not None:
-            importlib.import_module("rmqkit.report").prepare_report(self.report)
+            prepare_report(self.report)
 
     def begin(self, stack: ExitStack) -> History | None:
         """A history, if anything is to be left of the operations. One with a folder is written while the run goes on:
@@ -76,7 +76,7 @@ class Evidence:
         if self.history is not None:
             say(f"every operation is in {self.history}")
         if self.report is not None and history is not None:
-            page = importlib.import_module("rmqkit.report").write_report(
+            page = write_report(
                 self.report, history=history, summary=summary.as_dict(), command=["rmqkit", *sys.argv[1:]]
             )
             say(f"the report is {page}")

@@ -115,8 +115,8 @@ class Load:
             self._statistics = Statistics(self.start_ns, parts.send)
             if self._crew is not None:
                 self._crew.go(self.start_ns)
-            stack.callback(self._ending.set)
             beside = self._start_alongside(stack)
+            stack.callback(self._ending.set)  # before it is joined: it may be waiting for its moment
             self._phase = "sending" if self._crew else "receiving"
             wait_until(self._traffic_ended, label="the traffic ends", timeout_s=LONGEST_S, every_s=TICK_S)
             self._end_ns = time.monotonic_ns()

@@ -6,7 +6,6 @@ What belongs here: starting, stopping, joining. What does not: the work (``worke
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 from rmqkit.errors import RmqkitError
@@ -19,9 +18,7 @@ class Team:
     def __init__(self, work: Callable[[int, threading.Event], None], numbers: range, *, name: str) -> None:
         self.stop = threading.Event()
         self.errors: list[BaseException] = []
-        self.cpu_s = 0.0
         self._work = work
-        self._lock = threading.Lock()
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"{name}-{number}", daemon=True)
             for number in numbers
@@ -60,6 +57,3 @@ class Team:
             self._work(number, self.stop)
         except BaseException as error:  # noqa: BLE001 - kept for check()
             self.errors.append(error)
-        finally:
-            with self._lock:
-                self.cpu_s += time.thread_time()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
+import pytest
+
 from rmqkit.checks import longest_gap_s
+from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
+from rmqkit.errors import FaultError
 from rmqkit.history import History, Outcome, SendRecord
-from rmqkit.scenario import DrillPlan, replica_addresses
+from rmqkit.load import Load
+from rmqkit.scenario import DrillPlan, kill_leader_during, replica_addresses
 
 SECOND = 1_000_000_000
 
@@ -37,3 +44,13 @@ def test_a_slow_machine_needs_half_of_the_traffic_and_every_replica() -> None:
 def test_only_replicas_with_an_address_can_be_read() -> None:
     here, away = Peer("g", "n0", "127.0.0.1:1", "127.0.0.1:2"), Peer("g", "n1", None, "127.0.0.1:3")
     assert replica_addresses((here, away)) == {"n0": "127.0.0.1:1"}
+
+
+def test_a_leader_kill_that_the_traffic_does_not_reach_is_an_error_and_not_a_load_without_a_fault() -> None:
+    class Ended:
+        def wait_for(self, at_s: float) -> bool:
+            assert at_s == 20.0
+            return False
+
+    with pytest.raises(FaultError, match="the traffic ended before 20 s: no leader was killed"):
+        kill_leader_during(cast("Cluster", None), at_s=20.0)(cast("Load", Ended()))

@@ -20,6 +20,7 @@ from rmqkit.cli.load_text import exit_code, text
 from rmqkit.history import History
 from rmqkit.load.runner import Progress
 from rmqkit.load.summary import ErrorCount, FaultStep, Percentiles, Summary, Window
+from rmqkit.report import load_report
 
 LOAD_TESTS = Path(__file__).parents[1] / "load"
 for room in (LOAD_TESTS, LOAD_TESTS.parent / "transport", LOAD_TESTS.parent / "client"):
@@ -150,6 +151,22 @@ def test_every_operation_is_in_the_history(ran: Callable[..., Ran], cluster: Loo
     history = History.load(path)
     assert {send.message_id for send in history.sends()} == set(cluster.ids)
     assert history.incomplete == ""
+
+
+def test_a_report_holds_the_summary_the_history_and_a_page(
+    ran: Callable[..., Ran], cluster: LoopbackCluster, tmp_path: Path
+) -> None:
+    folder = tmp_path / "report"
+    code, out, err = ran("produce", "--namesrv", cluster.address, "--count", "30", "--json", "--report", str(folder))
+    assert code == EXIT_OK, err
+    told, kept = json.loads(out), json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert kept["produced"] == told["produced"]
+    assert (folder / "index.html").stat().st_size > 1000
+    assert {send.message_id for send in load_report(folder).evidence.history.sends()} == set(cluster.ids)
+    code, _, err = ran("produce", "--namesrv", cluster.address, "--count", "30", "--report", str(folder))
+    assert code == EXIT_USAGE
+    assert str(folder) in err
+    assert len(cluster.ids) == 30, "it sent before it looked"
 
 
 def test_sends_that_were_not_acknowledged_are_an_exit_code(ran: Callable[..., Ran], cluster: LoopbackCluster) -> None:

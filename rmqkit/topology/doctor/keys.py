@@ -141,8 +141,8 @@ def _flush(case: Case) -> Iterator[Seen]:
     "transient-store-pool",
     Severity.ERROR,
     what="transientStorePoolEnable=true together with DLedger",
-    why="the pool belongs to the log without Raft; with DLedger it takes gigabytes of direct memory and has led to "
-    "wrong reads (DefaultMessageStore, #2457)",
+    why="the pool belongs to the log without Raft: with DLedger it takes five files' worth of direct memory for nothing, "
+    "and is reported to break the broker (DefaultMessageStore, TransientStorePool, #2457)",
     mend="take it out",
 )
 def _pool(case: Case) -> Iterator[Seen]:

@@ -252,7 +252,7 @@ finding(
     Severity.ERROR,
     what="aclEnable=true, and no plain_acl.yml of your own",
     why="RocketMQ's own conf/plain_acl.yml is then in force: accounts RocketMQ and rocketmq2 with the published "
-    "password 12345678; without any file the broker ends at its start (PlainPermissionLoader, PlainPermissionManager)",
+    "password 12345678; without any file 4.5.x ends at its start (PlainPermissionLoader; PlainPermissionManager later)",
     mend="put plain_acl.yml beside broker.conf, or mount it at /opt/rocketmq/conf/plain_acl.yml",
 )
 def _acl(case: Case) -> Iterator[Seen]:

@@ -141,7 +141,7 @@ def _flush(case: Case) -> Iterator[Seen]:
     "transient-store-pool",
     Severity.ERROR,
     what="transientStorePoolEnable=true together with DLedger",
-    why="the pool belongs to the log without Raft: with DLedger it takes five files' worth of direct memory for nothing, "
+    why="the pool belongs to the log without Raft: with DLedger it takes the direct memory of five files for nothing, "
     "and is reported to break the broker (DefaultMessageStore, TransientStorePool, #2457)",
     mend="take it out",
 )

@@ -60,7 +60,7 @@ def _unknown(case: Case) -> Iterator[Seen]:
     for member in case.members:
         for key in _strange(member):
             if not meant_key(key):
-                yield member.where(key), key
+                yield member.where(key), key or "a line without a key"
 
 
 @finding(

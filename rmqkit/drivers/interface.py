@@ -40,7 +40,8 @@ ORDERLY = "orderly"  # messages of one sharding key go to one queue
 DELAY = "delay"  # delay levels
 RECEIPT_NAMES_QUEUE = "receipt-names-queue"  # else a Receipt has queue_id -1
 OWN_MESSAGE_ID = "own-message-id"  # UNIQ_KEY is the kit's own id, the same for every attempt; else see KIT_ID
-HIDDEN_RETRIES = "hidden-retries"  # the client tries again by itself, so one send may be stored several times
+HIDDEN_RETRIES = "hidden-retries"  # the client tries again by itself, so one send may be stored several times; an
+# outcome without attempts on record is one of which the client does not tell how many there were
 LATER = "later"  # DriverConsumer.later
 SHARED_GROUP = "shared-group"  # consumers of one group share the queues
 TAG_FILTER = "tag-filter"  # a subscription by tags

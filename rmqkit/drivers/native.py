@@ -24,7 +24,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from rmqkit.client.message import SHARDING_KEY, OutgoingMessage
-from rmqkit.client.outcomes import Attempt, OutcomeUnknown, Receipt, Refused, SendOutcome, Verdict
+from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused, SendOutcome, Verdict
 from rmqkit.drivers.interface import (
     DELAY,
     HIDDEN_RETRIES,
@@ -337,10 +337,8 @@ def _received(message: Mapping[str, Any], pid: int) -> Received:
 def _outcome(
     message: OutgoingMessage, verdict: Verdict, reason: str, *, text: str, msg_id: str, started: float
 ) -> SendOutcome:
+    """The outcome, with no attempts on record: the library does not tell how many it made."""
     latency_ms = (time.perf_counter() - started) * 1000
-    attempt = Attempt(
-        address="", queue_id=-1, verdict=verdict, code=None, remark=text, reason=reason, latency_ms=latency_ms
-    )
     if verdict is Verdict.STORED:
         return Receipt(
             message_id=message.message_id,
@@ -349,15 +347,6 @@ def _outcome(
             msg_id=msg_id,
             queue_id=-1,
             queue_offset=-1,
-            attempts=(attempt,),
         )
     kind = Refused if verdict is Verdict.REFUSED else OutcomeUnknown
-    return kind(
-        message_id=message.message_id,
-        address="",
-        latency_ms=latency_ms,
-        code=None,
-        remark=text,
-        reason=reason,
-        attempts=(attempt,),
-    )
+    return kind(message_id=message.message_id, address="", latency_ms=latency_ms, code=None, remark=text, reason=reason)

@@ -148,8 +148,8 @@ def test_native_retries_may_store_a_message_twice_under_two_unique_keys(
 # ---- the process ends, or hangs
 
 
-def under_traffic(producer: NativeProducer, topic: str, harm: Callable[[int], None]) -> list[SendOutcome]:
-    """Send from a few threads, do ``harm`` to the process when sends are under way, go on until sends work again."""
+def under_traffic(producer: NativeProducer, topic: str, harm: Callable[[], None]) -> list[SendOutcome]:
+    """Send from a few threads, do ``harm`` when sends work, go on until they work again."""
     outcomes: list[SendOutcome] = []
     stop = threading.Event()
 
@@ -165,7 +165,7 @@ def under_traffic(producer: NativeProducer, topic: str, harm: Callable[[int], No
         thread.start()
     try:
         wait_until(acknowledged(20), label="sends work", timeout_s=20)
-        harm(producer.pid)
+        harm()
         before = len(outcomes)
         wait_until(acknowledged(before + 20), label="sends work again", timeout_s=30)
     finally:
@@ -183,8 +183,20 @@ def under_traffic(producer: NativeProducer, topic: str, harm: Callable[[int], No
 def test_a_native_process_that_is_harmed_in_mid_send_leaves_known_outcomes(
     healthy_cluster: Cluster, rmq_topic: str, harm: signal.Signals, reason: str
 ) -> None:
+    leader = healthy_cluster.leader()
     with NativeProducer(Target.of(healthy_cluster)) as producer:
-        outcomes = under_traffic(producer, rmq_topic, lambda pid: os.kill(pid, harm))
+
+        def in_mid_send() -> None:
+            """No send ends while the leader is frozen, so every thread has one in flight soon."""
+            healthy_cluster.pause(leader)
+            try:
+                under_way = producer._process._pending
+                wait_until(lambda: len(under_way) == 4 or Pending(str(len(under_way))), label="sends", timeout_s=2)
+                os.kill(producer.pid, harm)
+            finally:
+                healthy_cluster.unpause(leader)
+
+        outcomes = under_traffic(producer, rmq_topic, in_mid_send)
         assert producer.processes_started == 2
     unknown = [each for each in outcomes if isinstance(each, OutcomeUnknown)]
     assert any(reason in each.reason or "in flight when" in each.reason for each in unknown), unknown

@@ -28,6 +28,7 @@ def test_a_message_goes_out_whole_and_its_outcome_comes_back(second: Second) -> 
     assert isinstance(outcome, Receipt)
     assert (outcome.message_id, outcome.msg_id) == (message.message_id, "0102")
     assert (outcome.queue_id, outcome.queue_offset, outcome.address) == (-1, -1, "")
+    assert outcome.attempts == (), "how many there were is not told"
     calls = second.calls()
     assert ["CreateProducer", "mine"] in calls
     assert any(call[0] == "SetProducerNameServerAddress" and "127.0.0.1:1;127.0.0.1:2" in call for call in calls)

@@ -145,7 +145,7 @@ def phantoms(found: Flags, sends: Sends, *, where: str) -> Iterator[Finding]:
     """Messages that are ``found`` though no send can have stored them."""
     phantom = np.flatnonzero(sends.cannot_be(found))
     if len(phantom):
-        refused = int(sends.refused_only[phantom].sum())
+        refused = int(sends.refused[phantom].sum())
         text = f"phantom: {len(phantom)} {where} that no send can have stored ({refused} of them were refused)"
         yield Finding("phantom", len(phantom), text, sends.index.some_ids(phantom))
 

@@ -13,8 +13,8 @@ from rmqkit.history import History, Outcome
 class Sends:
     """What is known of every id, as arrays over the index's slots.
 
-    ``acknowledged``: it must be there; ``possible``: it may be; ``refused_only``: it cannot be; ``attempts``: how often
-    it may be there.
+    ``acknowledged``: it must be there; ``possible``: it may be; ``refused``: it cannot be, unless another send of it is
+    one of those; ``attempts``: how often it may be there.
     """
 
     def __init__(self, history: History, index: Index) -> None:
@@ -30,7 +30,7 @@ class Sends:
         self.attempts: Ints = np.zeros(size, np.int64)
         self.refused_sends = self.unknown_sends = 0
         self.acked_before = self.acked_during = self.acked_after = 0
-        refused: Flags = np.zeros(size, np.bool_)
+        self.refused: Flags = np.zeros(size, np.bool_)
         names = ("id_stem", "id_number", "outcome", "end_ns", "attempts")
         for stem, number, outcome, end, attempts in index.sends.batches(*names):
             slot = index.ids.of(stem, number)
@@ -38,17 +38,16 @@ class Sends:
             was_unknown = outcome == Outcome.UNKNOWN
             self.acknowledged[slot[was_acknowledged]] = True
             self.possible[slot[was_unknown]] = True
-            refused[slot[was_refused]] = True
+            self.refused[slot[was_refused]] = True
             np.add.at(self.attempts, slot[~was_refused], attempts[~was_refused])
             self.refused_sends += int(was_refused.sum())
             self.unknown_sends += int(was_unknown.sum())
             self._count_phases(end[was_acknowledged])
-        self.refused_only: Flags = refused & ~self.acknowledged & ~self.possible
         self.acknowledged_ids = int(self.acknowledged.sum())
 
     def ours(self, found: Flags) -> Flags:
         """Which of the ``found`` ids this run sent, or begin as its ids do: others' producers give ids as well."""
-        sent = self.acknowledged | self.possible | self.refused_only
+        sent = self.acknowledged | self.possible | self.refused
         mine = found & sent
         others = np.flatnonzero(found & ~sent)
         mine[others] = self.index.ours(others)

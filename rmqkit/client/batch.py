@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from rmqkit.client.message import OutgoingMessage
+from rmqkit.client.message import OutgoingMessage, check_fits
 from rmqkit.client.outcomes import Asked, SendOutcome, Verdict, classify
 from rmqkit.client.send import Target, failed, receipt, undecided
 from rmqkit.errors import RmqkitError, UsageError
@@ -65,10 +65,12 @@ def batch_to(
     :func:`~rmqkit.client.send.send_once` does, and for what :func:`check_batch` finds.
     """
     topic = check_batch(messages)
+    body = encode_batch((message.body, message.encoded_properties) for message in messages)
+    check_fits(len(body), what=f"a batch of {len(messages)} messages")
     request = SendRequest(
         SendHeader.of(group=group, topic=topic, queue_id=target.queue_id, broker_name=target.broker_name, batch=True),
         properties="",
-        body=encode_batch((message.body, message.encoded_properties) for message in messages),
+        body=body,
         sys_flag=0,
         born_ms=time.time_ns() // 1_000_000,
     )

@@ -38,7 +38,9 @@ _OF_THE_PROTOCOL = {
     "REAL_TOPIC": "topic",
     "REAL_QID": "queue_id",
 }
-_HEADER_ROOM = 262_144
+_JSON_GROWTH = 12  # the most that one character becomes in a JSON header: a pair of escaped surrogates
+_HEADER_ROOM = 1_048_576
+_MOST_PROPERTIES = (_HEADER_ROOM - 16_384) // _JSON_GROWTH  # the rest is for names of group, topic and broker
 _NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 _good_topics: set[str] = set()  # names that were looked at: the same few, over and over
 
@@ -52,6 +54,15 @@ def check_topic(topic: str) -> str:
             _good_topics.clear()
         _good_topics.add(topic)
     return topic
+
+
+def check_fits(size: int, *, what: str) -> None:
+    """Raise :class:`UsageError` where a body of ``size`` bytes leaves no room for a header in the largest frame."""
+    if size > MAX_FRAME_BYTES - _HEADER_ROOM:
+        raise UsageError(
+            f"{what} of {size} bytes does not fit into a frame of {MAX_FRAME_BYTES}",
+            hint="brokers take 4 MiB by default (maxMessageSize)",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +88,7 @@ class OutgoingMessage:
         check_topic(self.topic)
         if not self.body:
             raise UsageError("the message has no body", hint="RocketMQ's own clients refuse an empty body too")
-        if len(self.body) > MAX_FRAME_BYTES - _HEADER_ROOM:
-            raise UsageError(
-                f"a body of {len(self.body)} bytes does not fit into a frame of {MAX_FRAME_BYTES}",
-                hint="brokers take 4 MiB by default (maxMessageSize)",
-            )
+        check_fits(len(self.body), what="a body")
         if self.delay_level.__class__ is not int or self.delay_level < 0:
             raise UsageError(f"delay_level is {self.delay_level!r}", hint="0 for no delay, or a level from 1 up")
         if self.keys != ():
@@ -93,7 +100,12 @@ class OutgoingMessage:
                 raise UsageError(f"not a message key: {key!r}", hint="KEYS are separated by white space")
         if self.properties is not _NO_PROPERTIES:
             object.__setattr__(self, "properties", _checked(self.properties))
-        object.__setattr__(self, "encoded_properties", self._encode_properties())
+        encoded = self._encode_properties()
+        if len(encoded) > _MOST_PROPERTIES:
+            raise UsageError(
+                f"properties of {len(encoded)} characters", hint="brokers take 32767 bytes: put it into the body"
+            )
+        object.__setattr__(self, "encoded_properties", encoded)
 
     def _encode_properties(self) -> str:
         all_of_them = dict(self.properties)

@@ -7,6 +7,7 @@ Linux only: the facts come from /proc, statvfs and adjtimex.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import platform
 import re
@@ -25,6 +26,7 @@ from rmqkit.transport.pool import ChannelPool
 _TIME_ERROR: Final = 5
 """What adjtimex returns while the clock is not synchronised (adjtimex(2))."""
 _LISTEN: Final = "0A"
+ENGINE_ROOT: Final = "/var/lib/docker"
 _RUNTIME = re.compile(r"(\d+) days, (\d+) hours, (\d+) minutes, (\d+) seconds")
 
 
@@ -45,11 +47,17 @@ class Network(Protocol):
 
 
 class LocalMachine:
-    """This machine. ``proc`` is where the kernel's files are, ``engine_pid`` Docker's file of its process."""
+    """This machine. ``proc`` is where the kernel's files are, the others Docker's own."""
 
-    def __init__(self, proc: Path = Path("/proc"), engine_pid: Path = Path("/var/run/docker.pid")) -> None:
+    def __init__(
+        self,
+        proc: Path = Path("/proc"),
+        engine_pid: Path = Path("/var/run/docker.pid"),
+        engine_settings: Path = Path("/etc/docker/daemon.json"),
+    ) -> None:
         self._proc = proc
         self._engine_pid = engine_pid
+        self._engine_settings = engine_settings
 
     def facts(self, members: Sequence[Member]) -> MachineFacts:
         """Everything at once; raises :class:`MachineError` where this is not Linux."""
@@ -57,7 +65,7 @@ class LocalMachine:
             raise MachineError(
                 "this machine has no /proc", hint="run the doctor with --machine on the Linux host itself"
             )
-        paths = [path for member in members if (path := store_path(member)) is not None]
+        stores = {store_of(member) for member in members} - {""}
         return MachineFacts(
             name=platform.node() or "this machine",
             addresses=self.addresses(),
@@ -68,7 +76,7 @@ class LocalMachine:
             ephemeral=self.ephemeral(),
             reserved=self.reserved(),
             listening=self.listening(),
-            stores={path: facts for path in paths if (facts := self.store(path)) is not None},
+            stores={store: facts for store in sorted(stores) if (facts := self.store(self._place(store))) is not None},
             clock_synchronised=clock_synchronised(),
             here=frozenset(identity(member) for member in members),
         )
@@ -135,6 +143,17 @@ class LocalMachine:
             return None
         return StoreFacts(self._fstype(real), room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize)
 
+    def _place(self, store: str) -> str:
+        """The directory of a store; a named volume lies below the engine's own."""
+        if store.startswith("/"):
+            return store
+        try:
+            known = json.loads(self._engine_settings.read_text(encoding="utf-8"))
+            root = str(known.get("data-root") or ENGINE_ROOT)
+        except (OSError, ValueError, AttributeError):
+            root = ENGINE_ROOT
+        return f"{root}/volumes"
+
     def _fstype(self, real: Path) -> str:
         best, fstype = "", "unknown"
         for line in self._read("self/mountinfo").splitlines():
@@ -198,11 +217,10 @@ def clock_offset(pool: ChannelPool, address: str, *, timeout_s: float) -> tuple[
     return now - after, now + 1 - before
 
 
-def store_path(member: Member) -> str | None:
-    """The directory of a member's store on this machine; None for a named volume, whose place the engine knows."""
+def store_of(member: Member) -> str:
+    """A member's store: a directory, or the name of a volume."""
     volume = member.process.get("@store")
-    path = volume.value if volume else member.get("storePathRootDir")
-    return path if path.startswith("/") else None
+    return volume.value if volume else member.get("storePathRootDir")
 
 
 def file_limit() -> int:

@@ -47,6 +47,11 @@ DEFAULT_RETRIES = 2
 """DefaultMQProducer.retryTimesWhenSendFailed: up to three attempts a send."""
 QUEUE_MEGABYTES = 4
 """What the consumer holds of each queue beforehand (its default, 100 MiB, is more than a small heap has for eight)."""
+HEARTBEAT_S = 5.0
+"""A consumer's heartbeats to its brokers (its default: 30 s). When its queues change it gives its subscription a new
+version and tells the brokers at once (RebalancePushImpl.messageQueueChanged), unless another heartbeat is on its way
+just then: that one is skipped (MQClientInstance: "lock heartBeat, but failed"), and every pull is answered with 25
+SUBSCRIPTION_NOT_LATEST until the next. Some starts meet that, and it would cost a test 30 s."""
 OPEN_S = 30.0
 SLACK_S = 4.0
 """The client's time-out does not cover its questions to a NameServer (3 s each, MQClientAPIImpl)."""
@@ -276,6 +281,7 @@ class JavaConsumer(_Client):
         count_only: bool = False,
         threads: int = 64,
         max_reconsume_times: int | None = None,
+        heartbeat_s: float = HEARTBEAT_S,
         process: JavaProcess | None = None,
         image: str | None = None,
         network: str | None = None,
@@ -296,6 +302,7 @@ class JavaConsumer(_Client):
             orderly=orderly,
             broadcast=broadcast,
             threads=threads,
+            heartbeatMs=_ms(heartbeat_s),
             **fields,
         )
 

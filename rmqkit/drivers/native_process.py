@@ -226,10 +226,17 @@ class NativeProcess:
                         data = data[os.write(stream.fileno(), data) :]
                         continue
                     if not waiter.poll(deadline.left_s * 1000) and deadline.passed:
-                        self._process.kill()
+                        self._end_now()
                         raise NotWrittenError(f"process {self.pid} took no input for {_WRITE_S:g} s; it was killed")
             except (OSError, ValueError) as error:
+                self._end_now()
                 raise NotWrittenError(f"the pipe to process {self.pid} is closed: {error}") from error
+
+    def _end_now(self) -> None:
+        """Kill it and wait until it is gone: the next caller must not take it for alive."""
+        self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_S)
 
     def _read(self) -> None:
         assert self._process.stdout is not None

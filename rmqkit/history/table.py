@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -39,27 +39,22 @@ class Shared:
         self.stems = Numbers()
 
 
-@dataclass(frozen=True, slots=True)
 class Layout(Generic[Record]):
     """The columns of one kind of record: the record's own fields, its id as two of them."""
 
-    name: str
-    record: type[Record]
-
-    @property
-    def fields(self) -> dict[str, str]:
+    def __init__(self, name: str, record: type[Record]) -> None:
+        self.name = name
+        self.record: type[Record] = record
+        self.fields: Mapping[str, str] = {each.name: str(each.type) for each in fields(record)}
         """Each field and its type, in order."""
-        return {each.name: str(each.type) for each in fields(self.record)}
-
-    @property
-    def columns(self) -> tuple[str, ...]:
+        self.columns: tuple[str, ...] = tuple(
+            column for name in self.fields for column in ((STEM, NUMBER) if name == "message_id" else (name,))
+        )
         """Every column, in order."""
-        return tuple(column for name in self.fields for column in ((STEM, NUMBER) if name == "message_id" else (name,)))
-
-    @property
-    def texts(self) -> tuple[str, ...]:
+        self.texts: tuple[str, ...] = tuple(
+            name for name, kind in self.fields.items() if kind == "str" and name != "message_id"
+        )
         """The columns of numbered texts."""
-        return tuple(name for name, kind in self.fields.items() if kind == "str" and name != "message_id")
 
 
 SENDS = Layout("sends", SendRecord)

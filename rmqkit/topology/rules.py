@@ -49,7 +49,7 @@ def check_peer_id(field: str, value: str) -> None:
         raise SpecError(
             f"{field}={value!r} is not one letter followed by a number",
             hint="use ids such as n0, n1, n2: a follower's brokerId is the number after the letter, plus 1 "
-            "(BrokerController.changeToSlave); anything else ends in a NumberFormatException",
+            "(DLedgerCommitLog); anything else ends in a NumberFormatException",
         )
 
 

@@ -75,9 +75,9 @@ class DriverTraffic:
             message = OutgoingMessage(self.topic, b"Test", message_id=f"{self._prefix}{thread}-{number}")
             started = time.monotonic_ns()
             outcome = self.producer.send(message)
-            self._record(message, started, time.monotonic_ns(), outcome)
+            self._record(thread, message, started, time.monotonic_ns(), outcome)
 
-    def _record(self, message: OutgoingMessage, started: int, ended: int, outcome: SendOutcome) -> None:
+    def _record(self, thread: int, message: OutgoingMessage, started: int, ended: int, outcome: SendOutcome) -> None:
         kind, queue, offset, reason = Outcome.REFUSED, -1, -1, getattr(outcome, "reason", "")
         if isinstance(outcome, Receipt):
             kind, queue, offset = Outcome.ACKNOWLEDGED, outcome.queue_id, outcome.queue_offset
@@ -88,13 +88,21 @@ class DriverTraffic:
         with self._lock:
             self.outcomes[kind] += 1
 
-        def record(kind: Outcome, queue: int = -1, offset: int = -1, reason: str = "") -> None:
-            entry = SendRecord(message.message_id, self.topic, started, ended, kind, queue, offset, "", reason)
-            self.history.add_send(entry)
-
         # A client that tries again by itself may have stored a message more than once, and says nothing of it.
-        hidden = HIDDEN_RETRIES in self.producer.capabilities and kind is not Outcome.REFUSED
-        if hidden and (kind is Outcome.UNKNOWN or ended - started > QUICK_S * 1e9):
-            for _ in range(MOST_ATTEMPTS - 1):
-                record(Outcome.UNKNOWN, reason="an attempt of the client's own")
-        record(kind, queue, offset, reason)
+        quick = kind is Outcome.ACKNOWLEDGED and ended - started < QUICK_S * 1e9
+        attempts = 1 if quick or HIDDEN_RETRIES not in self.producer.capabilities else MOST_ATTEMPTS
+        self.history.add_send(
+            SendRecord(
+                message.message_id,
+                self.topic,
+                started,
+                ended,
+                kind,
+                queue,
+                offset,
+                "",
+                reason,
+                sender=f"{self.producer.name}/{thread}",
+                attempts=attempts,
+            )
+        )

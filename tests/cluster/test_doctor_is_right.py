@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rmqkit.cluster import Cluster
 from rmqkit.cluster.images import image_name
+from rmqkit.deploy.probes import ReachedNetwork
+from rmqkit.topology.brokerconf import broker_config
+from rmqkit.topology.doctor.model import CONF_VIEW, Member, Setting
 
 pytestmark = pytest.mark.cluster
 
@@ -45,3 +50,27 @@ def test_a_broker_ends_at_its_start_as_the_doctor_says(name: str, words: tuple[s
     assert code != 0, said
     assert any(word in said for word in words), said[-3000:]
     assert "MemberState" in said or "DLedger" in said, said[-3000:]
+
+
+def test_a_running_cluster_is_reached_and_its_clocks_are_read_over_the_wire(healthy_cluster: Cluster) -> None:
+    """The brokers share this machine's clock, so that the offset is nought within what the protocol can tell."""
+    spec = healthy_cluster.spec
+    assert spec is not None
+    members = [
+        Member(
+            peer.id,
+            "broker.conf",
+            CONF_VIEW,
+            {key: Setting(value, "broker.conf:1") for key, value in broker_config(spec, group, peer).items()},
+        )
+        for group, peer in spec.all_peers()
+    ]
+    dead = next(iter(members))
+    gone = replace(dead, settings=dict(dead.settings) | {"dLegerPeers": Setting("n0-127.0.0.1:1", "broker.conf:1")})
+    facts = ReachedNetwork().facts([*members, gone])
+    assert set(facts.failures) == {"127.0.0.1:1"}
+    assert set(facts.clock_offsets) == {peer.address for _, peer in spec.all_peers()}
+    for low, high in facts.clock_offsets.values():
+        assert low <= 0.1
+        assert high >= -0.1
+        assert high - low < 2

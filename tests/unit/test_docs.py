@@ -99,7 +99,7 @@ def _options_of(command: Any) -> tuple[set[str], int]:
     options, arguments = {"--help"}, 0
     for parameter in command.params:
         if parameter.param_type_name == "argument":
-            arguments += 1
+            arguments += 1 if parameter.nargs == 1 else 99
         else:
             options.update((*parameter.opts, *parameter.secondary_opts))
     return options, arguments

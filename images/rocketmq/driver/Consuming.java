@@ -56,6 +56,9 @@ final class Consuming {
         consumer.setConsumeThreadMax(threads);
         consumer.setConsumeMessageBatchMaxSize((int) ask.number("consumeBatch", 1));
         consumer.setPullBatchSize((int) ask.number("pullBatch", consumer.getPullBatchSize()));
+        if (ask.has("heartbeatMs")) {
+            consumer.setHeartbeatBrokerInterval((int) ask.number("heartbeatMs"));
+        }
         if (ask.has("queueMegabytes")) { // 100 for each queue by default: more than a small heap has
             consumer.setPullThresholdSizeForQueue((int) ask.number("queueMegabytes"));
         }

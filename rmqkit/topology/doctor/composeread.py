@@ -221,11 +221,11 @@ class _ComposeReader:
     def service(self, name: str, service: Mapping[str, Any]) -> None:
         """Sort one service: broker, NameServer, off, or something else."""
         command = service.get("command")
-        words = command.split() if isinstance(command, str) else [str(word) for word in command or []]
+        words = command.split() if isinstance(command, str) else [str(word) for word in _items(command)]
         role = words[0] if words else ""
         if role not in ("broker", "namesrv"):
             return
-        raw = (service.get("deploy") or {}).get("replicas", service.get("scale", 1))
+        raw = _table(service.get("deploy")).get("replicas", service.get("scale", 1))
         replicas, used = filled(str(raw), self.env.values)
         if role == "broker" and used:
             self.switches[name] = used[0]
@@ -251,12 +251,12 @@ class _ComposeReader:
             self.members.append(Member(shown, source, COMPOSE_VIEW, conf, process, self.host, edition or None))
         else:
             port = conf.get("listenPort", Setting("9876", f"{source}:1"))
-            number = int(port.value) if port.value.isdigit() else 9876
+            number = port_number(port.value, 9876)
             self.servers.append(Server(shown, source, COMPOSE_VIEW, number, port.where, self.host, process))
 
     def process(self, name: str, service: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Setting]:
         """What Docker is told of the process, under names of our own."""
-        nofile = (service.get("ulimits") or {}).get("nofile")
+        nofile = _table(service.get("ulimits")).get("nofile")
         raws = {
             "@heap": environment.get("RMQ_HEAP"),
             "@direct": environment.get("RMQ_DIRECT"),
@@ -269,7 +269,7 @@ class _ComposeReader:
         }
         found = {key: self.value(name, key, raw) for key, raw in raws.items() if raw is not None}
         targets = []
-        for volume in service.get("volumes") or []:
+        for volume in _items(service.get("volumes")):
             if isinstance(volume, dict):
                 origin, target = str(volume.get("source", "")), str(volume.get("target", ""))
                 setting = self.value(name, "@store", origin)
@@ -283,6 +283,20 @@ class _ComposeReader:
                 found["@store"] = setting
         found["@files"] = Setting("\n".join(targets), f"{self.source}:1")
         return found
+
+
+def port_number(text: str, default: int) -> int:
+    """A port; the default where the text is none."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else default
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _key_lines(text: str) -> dict[tuple[str, str], int]:
@@ -303,5 +317,5 @@ def _mapping(value: Any) -> dict[str, Any]:
     """An environment or labels section, in either of Compose's two forms."""
     if isinstance(value, dict):
         return {str(key): item for key, item in value.items()}
-    pairs = (str(item).partition("=") for item in value or [])
+    pairs = (str(item).partition("=") for item in _items(value))
     return {key: item for key, _, item in pairs}

@@ -18,7 +18,7 @@ from rmqkit.topology.committed import committed_compose
 from rmqkit.topology.compose import compose_file
 from rmqkit.topology.deployfile import ParsedDeployment, parse_deployment
 from rmqkit.topology.deployment import Environment
-from rmqkit.topology.doctor.composeread import EnvFile, Services, read_compose, read_env
+from rmqkit.topology.doctor.composeread import EnvFile, Services, port_number, read_compose, read_env
 from rmqkit.topology.doctor.model import CONF_VIEW, Case, HostSize, Member, Note, Server, Setting
 from rmqkit.topology.hostfiles import host_env
 from rmqkit.topology.placement import USUAL_NAMESERVERS, Plan
@@ -89,7 +89,7 @@ def build_case(documents: Sequence[Document], *, edition: str | None = None) -> 
         elif document.kind is FileKind.NAMESERVER:
             settings, odd = read_properties(document.text, document.path)
             port = settings.get("listenPort", Setting("9876", f"{document.path}:1"))
-            number = int(port.value) if port.value.strip().isdigit() else 9876
+            number = port_number(port.value, 9876)
             servers.append(Server(document.path, document.path, CONF_VIEW, number, port.where, document.host))
             notes += odd
         elif document.kind is FileKind.SPEC:

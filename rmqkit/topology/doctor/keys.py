@@ -60,7 +60,7 @@ def _unknown(case: Case) -> Iterator[Seen]:
     for member in case.members:
         for key in _strange(member):
             if not meant_key(key):
-                yield member.where(key), key
+                yield member.where(key), key or "a line without a key"
 
 
 @finding(
@@ -141,8 +141,8 @@ def _flush(case: Case) -> Iterator[Seen]:
     "transient-store-pool",
     Severity.ERROR,
     what="transientStorePoolEnable=true together with DLedger",
-    why="the pool belongs to the log without Raft; with DLedger it takes gigabytes of direct memory and has led to "
-    "wrong reads (DefaultMessageStore, #2457)",
+    why="the pool belongs to the log without Raft: with DLedger it takes the direct memory of five files for nothing, "
+    "and is reported to break the broker (DefaultMessageStore, TransientStorePool, #2457)",
     mend="take it out",
 )
 def _pool(case: Case) -> Iterator[Seen]:

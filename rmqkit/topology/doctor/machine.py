@@ -7,7 +7,7 @@ from typing import Final
 
 from rmqkit.topology.doctor.model import Case, is_loopback
 from rmqkit.topology.doctor.ports import claimed_ports
-from rmqkit.topology.doctor.process import USUAL_FILES, wanted_bytes
+from rmqkit.topology.doctor.process import USUAL_FILES, wanted_bytes, whole
 from rmqkit.topology.doctor.registry import Register, Seen, Severity
 from rmqkit.topology.layout import HA_OFFSET
 
@@ -161,7 +161,7 @@ def _memory(case: Case) -> Iterator[Seen]:
 def _limit(case: Case) -> Iterator[Seen]:
     for member in case.members_here():
         setting = member.process.get("@nofile")
-        wanted = int(setting.value) if setting and setting.value.isdigit() else USUAL_FILES
+        wanted = (whole(setting.value) if setting else None) or USUAL_FILES
         assert case.machine is not None
         limit = case.machine.engine_nofile if setting else case.machine.nofile_hard
         if limit is not None and limit < wanted:

@@ -83,8 +83,8 @@ def _duplicate_address(case: Case) -> Iterator[Seen]:
     "self-id-malformed",
     Severity.ERROR,
     what="dLegerSelfId is not one letter and a number",
-    why="a follower's brokerId is the number after the first character, plus one: anything else ends the change of "
-    "role with a NumberFormatException, and the broker is never registered (BrokerController.changeToSlave)",
+    why="a follower's brokerId is the number after the first character, plus one: anything else ends the broker at its "
+    "start with a NumberFormatException that names no key (DLedgerCommitLog)",
     mend="use n0, n1, n2, …",
 )
 def _self_id_malformed(case: Case) -> Iterator[Seen]:

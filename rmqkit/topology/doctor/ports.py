@@ -121,8 +121,8 @@ def _volatile(case: Case) -> Iterator[Seen]:
     "store-in-tmp",
     Severity.WARNING,
     what="the store lies below /tmp",
-    why="the tutorial's /tmp/rmqstore is emptied by reboots and by what sweeps old files (systemd-tmpfiles): votes and "
-    "messages go with it",
+    why="the tutorial's store (rmqstore) lies there: reboots and sweepers of old files (systemd-tmpfiles) empty it, "
+    "and votes and messages go with it",
     mend="use a directory such as /srv/rocketmq/n0",
 )
 def _in_tmp(case: Case) -> Iterator[Seen]:

@@ -10,8 +10,8 @@ from rmqkit.topology.doctor.model import Case, Member, Server, Setting
 from rmqkit.topology.doctor.registry import Register, Seen, Severity, noted
 
 finding: Final = Register()
-_SIZE = re.compile(r"([0-9]+)([kmgb]?)b?", re.IGNORECASE)
-_DURATION = re.compile(r"([0-9.]+)(ms|s|m|h)")
+_SIZE = re.compile(r"([0-9]{1,18})([kmgb]?)b?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _UNITS: Final = {"": 1, "b": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 SLOWEST_STOP_S: Final = 15
@@ -32,6 +32,11 @@ def seconds(text: str) -> float | None:
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def whole(text: str) -> int | None:
+    """A whole number; None where it is none."""
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def wanted_bytes(process: Mapping[str, Setting]) -> int:
@@ -118,7 +123,8 @@ def _sums(case: Case) -> Iterator[tuple[str, int, str, int]]:
 def _files(case: Case) -> Iterator[Seen]:
     for item in _processes(case):
         setting = item.process.get("@nofile")
-        if setting and setting.value.isdigit() and int(setting.value) < USUAL_FILES:
+        limit = whole(setting.value) if setting else None
+        if setting and limit is not None and limit < USUAL_FILES:
             yield setting.where, f"{item.name}: {setting.value}"
 
 
@@ -252,7 +258,7 @@ finding(
     Severity.ERROR,
     what="aclEnable=true, and no plain_acl.yml of your own",
     why="RocketMQ's own conf/plain_acl.yml is then in force: accounts RocketMQ and rocketmq2 with the published "
-    "password 12345678; without any file the broker ends at its start (PlainPermissionLoader, PlainPermissionManager)",
+    "password 12345678; without any file 4.5.x ends at its start (PlainPermissionLoader; PlainPermissionManager later)",
     mend="put plain_acl.yml beside broker.conf, or mount it at /opt/rocketmq/conf/plain_acl.yml",
 )
 def _acl(case: Case) -> Iterator[Seen]:

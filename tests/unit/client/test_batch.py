@@ -158,3 +158,9 @@ def test_a_batch_that_brokers_refuse_is_refused_beforehand(messages: list[Outgoi
 def test_properties_that_a_batch_cannot_hold_are_refused(pool: ScriptedPool) -> None:
     with pytest.raises(UsageError, match="properties of"):
         send(pool, [OutgoingMessage("T", b"x", properties={"p": "x" * 40_000})])
+
+
+def test_a_batch_beyond_a_frame_is_refused_and_not_called_unknown(pool: ScriptedPool) -> None:
+    with pytest.raises(UsageError, match=r"a batch of 4 messages of 160\d+ bytes does not fit"):
+        send(pool, [OutgoingMessage("T", b"x" * 4_000_000) for _ in range(4)])
+    assert BATCH not in pool.codes(OLD)

@@ -13,7 +13,9 @@ from rmqkit.client.targets import TopicTargets
 from rmqkit.client.uniqkey import MessageIds, new_message_id
 from rmqkit.errors import UsageError
 from rmqkit.wire.bodies import BrokerData, QueueData, TopicRoute
+from rmqkit.wire.frames import MAX_FRAME_BYTES
 from rmqkit.wire.messages import decode_properties
+from rmqkit.wire.sendframe import SendHeader, SendRequest
 
 
 def test_delay_and_sharding_key_travel_as_properties() -> None:
@@ -42,6 +44,20 @@ def test_properties_of_the_protocol_cannot_be_set_as_ones_own(name: str) -> None
 def test_a_property_that_brokers_drop_is_refused() -> None:
     with pytest.raises(UsageError, match="property 'p' is empty"):
         OutgoingMessage("T", b"x", properties={"p": ""})
+
+
+def test_what_fits_into_no_frame_is_refused_when_it_is_made() -> None:
+    with pytest.raises(UsageError, match="a body of 16777216 bytes does not fit"):
+        OutgoingMessage("T", bytes(16_777_216))
+    with pytest.raises(UsageError, match="properties of 2000"):
+        OutgoingMessage("T", b"x", properties={"p": "x" * 200_000})
+
+
+def test_the_largest_message_that_can_be_made_makes_a_frame() -> None:
+    message = OutgoingMessage("T", bytes(15_728_640), properties={"p": "\U0001f600" * 85_900})
+    header = SendHeader.of(group="g" * 255, topic="T" * 127, queue_id=10**9, broker_name="b" * 255)
+    request = SendRequest(header, properties=message.encoded_properties, body=message.body, sys_flag=1, born_ms=10**13)
+    assert len(request.frame(2**31 - 1)) <= MAX_FRAME_BYTES + 4
 
 
 def test_long_bodies_are_compressed_where_it_helps() -> None:

@@ -19,6 +19,7 @@ from rmqkit.topology.doctor.composeread import filled, read_compose, read_env
 from rmqkit.topology.doctor.documents import read_properties
 from rmqkit.topology.doctor.findings import REGISTER
 from rmqkit.topology.hostfiles import deployment_files
+from rmqkit.topology.sizing import MEASURED_GROUP_TPS
 
 ROOT = Path(__file__).resolve().parents[3]
 SPEC = """\
@@ -222,6 +223,7 @@ def test_size_on_the_command_line(ran: Callable[..., Ran]) -> None:
     assert "5 of 3 replicas" in out
     code, out, _ = ran("size", "--tps", "1", "--message-bytes", "1", "--retention", "72h", "--json")
     assert json.loads(out)["groups"] == 1
+    assert json.loads(out)["load"]["group_tps"] == MEASURED_GROUP_TPS
     assert ran("size", "--tps", "1", "--message-bytes", "1", "--retention", "soon")[0] == EXIT_USAGE
 
 

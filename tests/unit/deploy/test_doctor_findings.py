@@ -34,3 +34,13 @@ def test_nothing_is_found_in_files_that_are_right(name: str, tmp_path: Path) -> 
     seen = DoctorCase.prepared(name, "good", tmp_path).examine()
     assert [f"{finding.about.name} {finding.where} {finding.seen}" for finding in seen.findings] == []
     assert seen.files
+
+
+def test_every_finding_is_described_in_the_documents() -> None:
+    text = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    wanted = [
+        f"| `{about.name}` | {about.severity} | {about.what} | {about.why} | {about.mend} |"
+        for about, _ in REGISTER.values()
+    ]
+    assert rows == wanted

@@ -94,6 +94,15 @@ def test_a_store_in_memory_is_known_as_such_and_a_missing_one_by_the_disk_it_wil
     assert 0 < here.free <= here.total
 
 
+def test_a_named_volume_is_looked_at_where_the_engine_keeps_it(tmp_path: Path) -> None:
+    (tmp_path / "daemon.json").write_text('{"data-root": "/dev/shm"}', encoding="utf-8")
+    named = Member("n0", ".env", "docker", {}, {"@store": Setting("n0-data", ".env:1")})
+    there = LocalMachine(engine_settings=tmp_path / "daemon.json").facts([named]).stores["n0-data"]
+    assert there.fstype == "tmpfs"
+    (tmp_path / "daemon.json").write_text("[]", encoding="utf-8")
+    assert LocalMachine(engine_settings=tmp_path / "daemon.json").facts([named]).stores["n0-data"].fstype != "tmpfs"
+
+
 def test_the_kernel_says_whether_its_clock_is_synchronised() -> None:
     assert clock_synchronised() in (True, False)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import asdict, replace
@@ -113,6 +115,24 @@ def test_a_record_that_fits_no_column_is_refused_and_not_forgotten() -> None:
 def test_an_empty_prefix_would_claim_everybodys_messages_and_is_refused() -> None:
     with pytest.raises(UsageError, match="an empty id prefix"):
         History().add_run_prefix("")
+
+
+def test_what_only_starts_up_does_not_pay_for_numpy_and_pyarrow() -> None:
+    """`rmqkit status` and the plugin's start; a history that was only begun."""
+    code = """
+import sys
+import rmqkit.cli.app, rmqkit.cli.status, rmqkit.cli.drill, rmqkit.fixtures, rmqkit.scenario
+from rmqkit.history import History, Outcome, SendRecord
+history = History()
+history.add_fault("kill", "injected", "n0")
+history.add_send(SendRecord("m", "T", 1, 2, Outcome.UNKNOWN, -1, -1, "", ""))
+assert history.send_count == 1
+assert not {"numpy", "pyarrow"} & sys.modules.keys()
+list(history.sends())
+assert "numpy" in sys.modules
+assert "pyarrow" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # ---- the file

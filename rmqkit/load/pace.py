@@ -5,10 +5,13 @@ Times are seconds of the monotonic clock, so that setting the machine's clock ch
 
 from __future__ import annotations
 
+import math
 import random
 
 FIRST_BACKOFF_S = 0.01
 LONGEST_BACKOFF_S = 1.0
+ROUNDING_S = 1e-6
+"""What is due so shortly before an end is due at it: a sum of intervals is not exact."""
 
 
 class Pace:
@@ -42,9 +45,9 @@ class Pace:
 
     def owed(self, end_s: float) -> int:
         """How many messages were due before ``end_s`` and not sent, by a fixed schedule; 0 without one."""
-        if not self._catch_up or not self._interval_s or end_s <= self._due_s:
+        if not self._catch_up or not self._interval_s:
             return 0
-        return int((end_s - self._due_s) / self._interval_s) + 1
+        return max(0, math.ceil((end_s - self._due_s - ROUNDING_S) / self._interval_s))
 
 
 class Backoff:

@@ -20,7 +20,7 @@ from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import SendOutcome
 from rmqkit.load.batches import Ending, Times, ending_of
 from rmqkit.load.clients import OpenSender, Sender
-from rmqkit.load.pace import Backoff, Pace
+from rmqkit.load.pace import ROUNDING_S, Backoff, Pace
 from rmqkit.load.plan import SendPlan
 
 PROBE_EVERY_S = 0.005
@@ -95,7 +95,7 @@ class Worker:
             at_s = max(at_s, self._failed_s + PROBE_EVERY_S)
         self._hold_s, self._failed_s = 0.0, None
         end_s = self._end_s
-        if end_s is not None and at_s >= end_s:
+        if end_s is not None and at_s >= end_s - ROUNDING_S:
             _wait(sender, stop, end_s)
             return False
         return _wait(sender, stop, at_s)

@@ -44,7 +44,8 @@ def test_a_schedule_does_not_drift_in_an_hour() -> None:
 
 def test_what_was_due_and_not_sent_is_owed() -> None:
     pace = Pace(10.0, interval_s=2.0, catch_up=True)
-    assert pace.owed(9.9) == 0
+    assert pace.owed(9.9) == pace.owed(10.0) == 0
+    assert pace.owed(14.0) == 2
     assert pace.owed(14.1) == 3
     pace.sends(10.0)
     assert pace.owed(14.1) == 2

@@ -42,7 +42,8 @@ def started(name: str, kind: str, *, edition: str) -> tuple[int, str]:
     ("name", "words"),
     [
         ("malformed-peers", ("ArrayIndexOutOfBoundsException", "StringIndexOutOfBoundsException")),
-        ("self-id-not-a-peer", ("NullPointerException",)),
+        ("self-id-malformed", ("NumberFormatException",)),
+        ("self-id-not-a-peer", ("NullPointerException", "fail to init self address")),
     ],
 )
 def test_a_broker_ends_at_its_start_as_the_doctor_says(name: str, words: tuple[str, ...], rmq_edition: str) -> None:

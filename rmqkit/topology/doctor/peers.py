@@ -98,8 +98,8 @@ def _self_id_malformed(case: Case) -> Iterator[Seen]:
     "self-id-not-a-peer",
     Severity.ERROR,
     what="dLegerSelfId is none of the ids in dLegerPeers",
-    why="the broker looks its own address up by that id, gets null and ends with a NullPointerException at its start "
-    "(MemberState.getSelfAddr, DLedgerConfig.getSelfAddress)",
+    why="the broker looks its own address up by that id, and ends at its start: with a NullPointerException that names "
+    "no key (DLedger 0.1, MemberState.getSelfAddr), later with «fail to init self address» (DLedgerConfig)",
     mend="set dLegerSelfId to the id that this machine's address has in dLegerPeers",
 )
 def _self_id_not_a_peer(case: Case) -> Iterator[Seen]:

@@ -193,3 +193,5 @@ def test_the_profiles_of_production_machines_are_variables_of_the_file_and_stand
     for profile in (NAMESERVER_MACHINE, BROKER_MACHINE):
         assert set(profile) <= set(known)
         assert all(f"#     {name}={value}\n" in EXAMPLE_TEXT for name, value in profile.items())
+        page = (ROOT / "docs" / "compose.md").read_text(encoding="utf-8")
+        assert ", ".join(f"`{name}={value}`" for name, value in profile.items()) in page

@@ -31,6 +31,7 @@ from rmqkit.waiting import Deadline
 
 SHIP_EVERY_S = 0.2
 _LAST_LINES = 10
+_CHILD = "import sys; from rmqkit.load.process import main; sys.exit(main(sys.argv[1:]))"
 _GONE = (EOFError, BrokenPipeError, ConnectionResetError)
 
 
@@ -48,7 +49,7 @@ class WorkerProcess:
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "rmqkit.load.process", str(theirs.fileno())],
+                [sys.executable, "-c", _CHILD, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
@@ -185,7 +186,3 @@ def _work(connection: Connection) -> Account:
 def _ship(connection: Connection, squad: Squad) -> None:
     for batch in squad.take():
         connection.send(("sends", batch))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -26,9 +26,9 @@ _TOP: Final = (
     "share_hosts",
 )  # fmt: skip
 _HOST: Final = ("name", "address", "cores", "memory", "store", "runs")
-_NAMESERVERS: Final = ("on", "port", "heap", "config")
+_NAMESERVERS: Final = ("on", "port", "heap", "memory_limit", "config")
 _GROUP: Final = ("name", "replicas", "on", "config")
-_BROKERS: Final = ("heap", "direct", "threads", "nofile", "config")
+_BROKERS: Final = ("heap", "direct", "threads", "nofile", "memory_limit", "config")
 _PORTS: Final = ("listen", "raft")
 
 
@@ -286,7 +286,13 @@ def _groups(reader: _Reader, top: _Table) -> list[values.Group]:
 
 
 def _nameservers(reader: _Reader, table: _Table) -> values.NameServers | None:
-    fields = _given(on=table.texts("on"), port=table.number("port"), heap=table.text("heap"), config=table.config())
+    fields = _given(
+        on=table.texts("on"),
+        port=table.number("port"),
+        heap=table.text("heap"),
+        memory_limit=table.text("memory_limit"),
+        config=table.config(),
+    )
     return reader.checked(table.line, table.path, lambda: values.NameServers(**fields))
 
 
@@ -296,6 +302,7 @@ def _brokers(reader: _Reader, table: _Table) -> values.Brokers | None:
         direct=table.text("direct"),
         threads=table.text("threads"),
         nofile=table.number("nofile"),
+        memory_limit=table.text("memory_limit"),
         config=table.config(),
     )
     return reader.checked(table.line, table.path, lambda: values.Brokers(**fields))

@@ -55,6 +55,11 @@ def megabytes(field_name: str, text: str) -> int:
     return int(match[1]) * (1024 if match[2].lower() == "g" else 1)
 
 
+def _check_limit(text: str) -> None:
+    if text:
+        rules.check_heap("memory_limit", text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSpec:
     """One machine. ``address`` is where clients and all other hosts reach it; ``memory_mb`` is in MiB.
@@ -91,11 +96,15 @@ class HostSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameServers:
-    """All NameServers: on which hosts (empty: the first three that may), port, heap (``auto``: by memory)."""
+    """All NameServers: on which hosts (empty: the first three that may), port, heap (``auto``: by memory).
+
+    ``memory_limit`` is what Docker lets one take; empty: no limit.
+    """
 
     on: tuple[str, ...] = ()
     port: int = 9876
     heap: str = AUTO
+    memory_limit: str = ""
     config: Mapping[str, str] = field(default_factory=Config)
 
     def __post_init__(self) -> None:
@@ -103,24 +112,30 @@ class NameServers:
         rules.check_port("port", self.port)
         if self.heap != AUTO:
             rules.check_heap("heap", self.heap)
+        _check_limit(self.memory_limit)
         checked = checked_config("config", self.config, owned=NAMESERVER_OWNED_KEYS)
         object.__setattr__(self, "config", checked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brokers:
-    """What every broker has: heap and direct memory (``auto``: by the host's), threads (``auto``: its cores)."""
+    """What every broker has: heap and direct memory (``auto``: by the host's), threads (``auto``: its cores).
+
+    ``memory_limit`` is what Docker lets one take, page cache included; empty: no limit.
+    """
 
     heap: str = AUTO
     direct: str = AUTO
     threads: str = AUTO
     nofile: int = 655_350
+    memory_limit: str = ""
     config: Mapping[str, str] = field(default_factory=Config)
 
     def __post_init__(self) -> None:
         for name, value in (("heap", self.heap), ("direct", self.direct)):
             if value != AUTO:
                 rules.check_heap(name, value)
+        _check_limit(self.memory_limit)
         if self.threads != AUTO and not re.fullmatch(r"[1-9][0-9]{0,3}", self.threads):
             raise SpecError(f"threads={self.threads!r}", hint="give a number, or auto for the host's cores")
         if not 1024 <= self.nofile <= 2**30:

@@ -99,6 +99,8 @@ def _host_values(plan: Plan, host: HostSpec) -> dict[str, str]:
         "RMQ_BROKER_DIRECT": f"{plan.broker_direct_mb(host)}m",
         "RMQ_SEND_THREADS": str(plan.threads(host)),
         "RMQ_NOFILE": str(plan.deployment.brokers.nofile),
+        "RMQ_BROKER_MEMORY": plan.deployment.brokers.memory_limit or "0",
+        "RMQ_NAMESRV_MEMORY": plan.deployment.nameservers.memory_limit or "0",
     }
     for service, name in plan.host_of.items():
         values[variable_prefix(service)] = str(int(name == host.name))

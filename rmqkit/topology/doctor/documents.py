@@ -244,6 +244,7 @@ class _SpecPlaces:
             "@store": (f"hosts[{host}].store", f"hosts[{host}].name"),
             "@heap": ("brokers.heap", f"hosts[{host}].memory"),
             "@nofile": ("brokers.nofile",),
+            "@memory": ("brokers.memory_limit",),
             "listenPort": ("ports.listen",),
             "dLegerPeers": (f"groups[{group}].replicas", f"groups[{group}].on", "share_hosts"),
             "namesrvAddr": ("nameservers.on",),

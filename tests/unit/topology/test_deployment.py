@@ -71,6 +71,7 @@ MISTAKES: list[tuple[str, str, int, str, str]] = [
     ("groups: 2", "groups: 2\nshare_hosts: maybe", 12, "share_hosts: is 'maybe'", "true or false"),
     ("groups: 2", "groups: 2\nbrokers: {config: {listenPort: 1}}", 12, "listenPort=1 is decided", "ports.listen"),
     ("groups: 2", "groups: 2\nbrokers: {heap: 8}", 12, "brokers.heap: heap='8'", "512m or 8g"),
+    ("groups: 2", "groups: 2\nbrokers: {memory_limit: much}", 12, "brokers.memory_limit: memory_limit='much'", "512m"),
     ("groups: 2", "groups: 2\nnameservers: {on: c}", 12, "nameservers.on: is not a list", "on: [a, b, c]"),
     ("groups: 2", "groups: 2\nports: [1]", 12, "ports: is not a mapping", "listen, raft"),
     ("store: /srv/rocketmq", "store: srv", 5, "hosts[0].store: store='srv'", "absolute"),
@@ -205,6 +206,13 @@ def test_an_env_says_what_runs_here_and_where_the_others_are() -> None:
     assert values["RMQ_NAMESRV_ADDR"] == "10.0.0.1:9876;10.0.0.2:9876;10.0.0.3:9876"
     assert (values["RMQ_BROKER_HEAP"], values["RMQ_SEND_THREADS"]) == ("2048m", "8")
     assert (values["RMQ_EDITION"], values["RMQ_IMAGE"]) == ("4.9.8", "rmqkit/rocketmq:4.9.8")
+
+
+def test_memory_limits_are_dockers_and_none_unless_said() -> None:
+    limited = SPEC + "brokers: {memory_limit: 28g}\nnameservers: {memory_limit: 6g}\n"
+    lines = deployment_files(plan(limited))["a/.env"].splitlines()
+    assert {"RMQ_BROKER_MEMORY=28g", "RMQ_NAMESRV_MEMORY=6g"} <= set(lines)
+    assert {"RMQ_BROKER_MEMORY=0", "RMQ_NAMESRV_MEMORY=0"} <= set(deployment_files(plan())["a/.env"].splitlines())
 
 
 def test_a_value_that_means_something_to_a_shell_stays_what_it_is() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmqkit.checks import Outage, Thresholds, Verdict, judge, longest_gap_s, outages
 from rmqkit.cluster.cluster import Cluster
@@ -17,7 +17,10 @@ from rmqkit.cluster.topics import create_topic, delete_topic, wait_topic_everywh
 from rmqkit.errors import FaultError
 from rmqkit.faults import Failover, kill_leader
 from rmqkit.history import History
-from rmqkit.load import Load, SteadyTraffic, read_back
+from rmqkit.load import SteadyTraffic, read_back
+
+if TYPE_CHECKING:
+    from rmqkit.load.runner import Load
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
-"""Traffic whose every outcome is recorded, and the read-back of every replica."""
+"""Traffic whose every outcome is recorded, and the read-back of every replica.
+
+``Load``, which needs numpy from its first line on, is in ``rmqkit.load.runner``.
+"""
 
 from __future__ import annotations
 
-from rmqkit.load.ended import LoadParts
 from rmqkit.load.readback import read_back
-from rmqkit.load.runner import Load, Progress
 from rmqkit.load.steady import SteadyTraffic
 
-__all__ = ["Load", "LoadParts", "Progress", "SteadyTraffic", "read_back"]
+__all__ = ["SteadyTraffic", "read_back"]

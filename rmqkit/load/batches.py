@@ -2,6 +2,7 @@
 
 What belongs here: the rows, collected by threads and taken by one. What does not: what they mean together
 (``statistics``), where they are kept (``rmqkit.history``).
+numpy is imported when columns are asked for: the steady traffic of a drill, and what only starts up, need none.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from rmqkit.client.outcomes import Receipt, Refused, SendOutcome
 from rmqkit.history import Outcome
 from rmqkit.wire.codes import ResponseCode
 
-Column: TypeAlias = NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Column: TypeAlias = NDArray[np.int64]
 
 
 class Ending(IntEnum):
@@ -96,6 +98,8 @@ class SendBatch:
 
     def columns(self) -> SendColumns:
         """The same, column by column."""
+        import numpy as np  # noqa: PLC0415
+
         table = np.frombuffer(self.numbers, dtype=np.int64).reshape(-1, len(SendRow._fields))
         return SendColumns(*table.T)
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import numpy as np
-
 from rmqkit.history import History
 from rmqkit.load.batches import Ending, ReceivedRow, SendBatch
 from rmqkit.load.plan import ReceivePlan, SendPlan
@@ -24,6 +22,8 @@ def record_sends(
 
     ``hidden_retries`` are the drivers whose clients try again by themselves.
     """
+    import numpy as np  # noqa: PLC0415 - not needed by who only asks for a sender's name
+
     sends = batch.columns()
     outcomes = np.where(sends.ending == Ending.FLOW_CONTROL, int(Ending.REFUSED), sends.ending)
     names = np.array(batch.names, dtype=object)

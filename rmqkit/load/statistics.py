@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rmqkit.load.batches import Column, Ending, ReceivedRow, SendBatch, SendColumns
+from rmqkit.load.batches import Ending, ReceivedRow, SendBatch, SendColumns
 from rmqkit.load.plan import SendPlan
 from rmqkit.load.summary import ErrorCount, Percentiles, Traffic, Window
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram
+
+    from rmqkit.load.batches import Column
 
 SETTLE_S = 3
 SECOND_NS = 1_000_000_000

@@ -21,7 +21,6 @@ from rmqkit.client.pull import read_topic_from
 from rmqkit.client.send import OutgoingMessage, Target, send_once
 from rmqkit.client.transactions import Decision, TransactionProducer
 from rmqkit.cluster import Cluster
-from rmqkit.cluster.cluster import new_run_id
 from rmqkit.cluster.engine import Engine
 from rmqkit.cluster.ports import reserve_block
 from rmqkit.cluster.topics import create_topic, delete_topic, wait_topic_everywhere
@@ -326,7 +325,7 @@ def asking_cluster(rmq_settings: Settings, rmq_spec: ClusterSpec, rmq_engine: En
     lowest = min(rmq_spec.ports()) // 10 * 10
     config = {"transactionCheckInterval": "2000", "transactionTimeOut": "1000", "autoCreateTopicEnable": "false"}
     with reserve_block(max(rmq_spec.ports()) - lowest + 10) as block:
-        spec = rmq_spec.shifted(block.base - lowest, name=new_run_id())
+        spec = rmq_spec.shifted(block.base - lowest)
         spec = spec.replace(config={**spec.config, **config})
         with Cluster.start(spec, engine=rmq_engine, timeout_s=rmq_settings.timeout_s) as cluster:
             create_topic(cluster, "Orders", queues=4)

@@ -11,7 +11,7 @@ from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import FaultError
 from rmqkit.history import History, Outcome, SendRecord
-from rmqkit.load import Load
+from rmqkit.load.runner import Load
 from rmqkit.scenario import DrillPlan, kill_leader_during, replica_addresses
 
 SECOND = 1_000_000_000

@@ -25,6 +25,8 @@ def started(name: str, kind: str, *, edition: str) -> tuple[int, str]:
     """Exit code and output of a broker that is given the finding's file; it must end by itself."""
     container = f"rmqkit-doctor-{uuid.uuid4().hex[:8]}"
     command = ["docker", "run", "--rm", "--name", container, "--network", "none", "--memory", "1g"]
+    # A broker resolves its own host's name first of all, and without a network there is no entry for any other.
+    command += ["--hostname", "localhost"]
     command += ["-v", f"{FILES / name / kind / 'broker.conf'}:/etc/rocketmq/broker.conf:ro"]
     # The store goes where the image may write; nothing else of the file is changed.
     command += ["-e", "RMQ_CONF_storePathRootDir=/var/lib/rocketmq/store", "-e", "RMQ_HEAP=256m", "-e"]

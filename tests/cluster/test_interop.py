@@ -9,6 +9,7 @@ import pytest
 
 from rmqkit.client.outcomes import Receipt, SendOutcome
 from rmqkit.client.producer import Producer
+from rmqkit.client.pull import read_topic_from
 from rmqkit.client.send import OutgoingMessage
 from rmqkit.cluster import Cluster
 from rmqkit.drivers import Target
@@ -98,22 +99,26 @@ def test_java_reads_what_the_built_in_client_wrote(
 
 
 def test_the_built_in_client_reads_what_java_wrote(
-    java_producer: JavaProducer, rmq_consumer: RmqConsumer, rmq_topic: str
+    rmq_cluster: Cluster, java_producer: JavaProducer, rmq_consumer: RmqConsumer, rmq_topic: str
 ) -> None:
     plain = OutgoingMessage(rmq_topic, bytes(range(256)), tags="TagA", keys=("k1", "k2"), properties=PROPERTIES)
     long = OutgoingMessage(rmq_topic, LONG, tags="TagB")
     places = {each.message_id: acked(java_producer.send(each)) for each in (plain, long)}
-    came = by_id(rmq_consumer.expect(2, within_s=20))
+    came = {message.unique_key: message for message in rmq_consumer.expect(2, within_s=20)}
     assert set(came) == set(places)
     first = came[plain.message_id]
     assert (first.body, first.tags, first.keys) == (plain.body, "TagA", (plain.message_id, "k1", "k2"))
     assert PROPERTIES.items() <= first.properties.items()
-    second = came[long.message_id]
+    assert came[long.message_id].body == LONG
+    leader = rmq_cluster.leader().address
+    assert leader is not None
+    stored = by_id(list(read_topic_from(rmq_cluster.pool, leader, rmq_topic)))
+    second = stored[long.message_id]
     assert second.sys_flag & FLAG_COMPRESSED, "the Java client compresses from 4 KiB on: is this still its default?"
     assert len(second.stored_body) < len(LONG) / 10
     assert second.body == LONG
     for message_id, place in places.items():
-        message = came[message_id]
+        message = stored[message_id]
         assert (message.queue_id, message.queue_offset, message.msg_id) == (
             place.queue_id,
             place.queue_offset,

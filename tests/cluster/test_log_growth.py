@@ -7,8 +7,9 @@ from collections import Counter
 
 import pytest
 
+from rmqkit.client.pull import read_topic_from
 from rmqkit.cluster import Cluster
-from rmqkit.fixtures.helpers import RmqConsumer, RmqProducer
+from rmqkit.fixtures.helpers import RmqProducer
 from rmqkit.topology.sizing import Load, stored_bytes
 
 pytestmark = pytest.mark.cluster
@@ -18,11 +19,16 @@ MESSAGES = 20
 
 
 def test_a_message_takes_as_many_bytes_of_the_log_as_the_sizing_helper_says(
-    healthy_cluster: Cluster, rmq_topic: str, rmq_producer: RmqProducer, rmq_consumer: RmqConsumer
+    healthy_cluster: Cluster, rmq_topic: str, rmq_producer: RmqProducer
 ) -> None:
     for _ in range(MESSAGES):
         rmq_producer.send_acked(rmq_topic, BODY)
-    stored = sorted(rmq_consumer.expect(MESSAGES), key=lambda message: message.physical_offset)
+    healthy_cluster.wait_caught_up()
+    leader = healthy_cluster.leader().address
+    assert leader is not None
+    there = read_topic_from(healthy_cluster.pool, leader, rmq_topic)
+    stored = sorted(there, key=lambda message: message.physical_offset)
+    assert len(stored) == MESSAGES
     properties = {len(message.properties_bytes) for message in stored}
     assert len(properties) == 1, "messages that differ in nothing have properties of one length"
     load = Load(

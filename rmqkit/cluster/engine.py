@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rmqkit.cluster.signals import held_back
 from rmqkit.errors import EngineError, ImageError, WaitTimeoutError
 from rmqkit.waiting import Pending, wait_until
 
@@ -162,7 +163,8 @@ class Engine:
 
         ``labels`` say whose it is, should its maker be killed in between.
         """
-        with translated(f"read {path} from image {image}"):
+        # Between the engine's making it and this process knowing its id, a signal would leave it behind.
+        with translated(f"read {path} from image {image}"), held_back():
             made = self.client.api.create_container(image, entrypoint=["true"], labels=dict(labels))
             try:
                 chunks, _ = self.client.api.get_archive(made["Id"], path)

@@ -1,4 +1,4 @@
-"""What the seam to the engine promises when it is interrupted; everything else of it meets a real engine in tests/cluster."""
+"""What the seam to the engine promises when it is interrupted; the rest of it meets a real engine in tests/cluster."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class InterruptedWhileCreating:
 
 def test_a_ctrl_c_while_a_file_is_read_out_of_an_image_leaves_no_container() -> None:
     api = InterruptedWhileCreating()
-    engine = Engine(cast(Any, SimpleNamespace(api=api)))
+    engine = Engine(cast("Any", SimpleNamespace(api=api)))
     with pytest.raises(KeyboardInterrupt):
         engine.file_from_image("image", "/info.json", labels={})
     assert api.there == set()

@@ -45,6 +45,11 @@ class BuildInfo:
             return self.edition
         return f"{self.edition}={self.rocketmq_version}"
 
+    @property
+    def note(self) -> str:
+        """Why the image is not what its name asks for (the fall-back of source ``auto``); else an empty text."""
+        return str(self.facts.get("note") or "")
+
     def __str__(self) -> str:
         ref = self.facts.get("rocketmq_commit") or self.facts.get("rocketmq_checksum") or ""
         jdk = self.facts.get("runtime_jdk") or self.facts.get("build_jdk") or "?"

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 
 from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, SendOutcome
@@ -61,12 +60,6 @@ class DriverTraffic:
             return new >= more or Pending(f"{new} of {more}")
 
         wait_until(enough, label=f"{self.producer.name} is acknowledged {more} times", timeout_s=timeout_s)
-
-    @property
-    def outage_s(self) -> float:
-        """The longest time between two acknowledgements."""
-        ends = sorted(end for _, end in self.acks)
-        return max((later - earlier for earlier, later in pairwise(ends)), default=0.0)
 
     def _send(self, thread: int) -> None:
         number = 0

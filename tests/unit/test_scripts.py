@@ -253,6 +253,8 @@ def signalled(machine: Machine, *command: str, number: signal.Signals, deaf: boo
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        # Whoever runs these tests by nohup has them inherit a SIGHUP that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     ) as process:
         try:
             deadline = time.monotonic() + 30

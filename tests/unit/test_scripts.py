@@ -254,7 +254,7 @@ def signalled(machine: Machine, *command: str, number: signal.Signals, deaf: boo
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         # Whoever runs these tests by nohup has them inherit a SIGHUP that is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     ) as process:
         try:
             deadline = time.monotonic() + 30

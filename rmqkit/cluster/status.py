@@ -161,7 +161,6 @@ def _peer_dict(view: PeerStatus) -> dict[str, Any]:
         "raft_error": view.raft_error or None,
         "broker_id": view.broker_id,
         "role": view.role or None,
-        "version": view.runtime.version if view.runtime else None,
         "committed_position": view.runtime.committed_position if view.runtime else None,
         "version": view.runtime.version if view.runtime else None,
         "broker_error": view.broker_error or None,

@@ -14,7 +14,7 @@ from rmqkit.client.message import OutgoingMessage
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused, SendOutcome
 from rmqkit.client.pull import read_topic_from
 from rmqkit.cluster import Cluster
-from rmqkit.drivers import BUILT_IN, NATIVE, Target
+from rmqkit.drivers import BUILT_IN, JAVA, NATIVE, Target
 from rmqkit.drivers.interface import message_id_of
 from rmqkit.drivers.native import NativeConsumer, NativeProducer
 from rmqkit.errors import DriverError
@@ -24,7 +24,7 @@ from rmqkit.wire.messages import StoredMessage
 
 pytestmark = pytest.mark.cluster
 
-DRIVERS = (BUILT_IN, NATIVE)
+DRIVERS = (BUILT_IN, NATIVE, JAVA)
 Make = Callable[..., RmqProducer]
 
 
@@ -51,7 +51,7 @@ def test_what_any_driver_sends_every_driver_receives_as_it_was(
             )
             assert isinstance(outcome, Receipt), outcome
             sent[outcome.message_id] = f"{driver} {number}"
-    for driver, options in ((BUILT_IN, {}), (NATIVE, {"properties": ["colour"]})):
+    for driver, options in ((BUILT_IN, {}), (NATIVE, {"properties": ["colour"]}), (JAVA, {})):
         consumer = rmq_make_consumer(driver=driver, **options)
         for message in consumer.assert_received(sent, within_s=30):
             assert message.body.decode() == sent[message.message_id]
@@ -66,12 +66,16 @@ def test_what_any_driver_sends_every_driver_receives_as_it_was(
 def test_a_consumer_is_handed_everything_and_goes_on_where_its_group_was(
     healthy_cluster: Cluster, rmq_topic: str, rmq_make_producer: Make, rmq_driver: str
 ) -> None:
-    producer = rmq_make_producer(driver=BUILT_IN)
+    producer, group = rmq_make_producer(driver=BUILT_IN), f"goes-on-{rmq_driver}"
     first = producer.send_many(rmq_topic, 20)
-    with RmqConsumer(healthy_cluster.nameservers, topic=rmq_topic, group="goes-on", driver=rmq_driver) as consumer:
+    with RmqConsumer(
+        healthy_cluster.nameservers, topic=rmq_topic, group=group, driver=rmq_driver, cluster=healthy_cluster
+    ) as consumer:
         assert {message.message_id for message in consumer.drain()} == set(first.ids)
     second = producer.send_many(rmq_topic, 10)
-    with RmqConsumer(healthy_cluster.nameservers, topic=rmq_topic, group="goes-on", driver=rmq_driver) as consumer:
+    with RmqConsumer(
+        healthy_cluster.nameservers, topic=rmq_topic, group=group, driver=rmq_driver, cluster=healthy_cluster
+    ) as consumer:
         assert {message.message_id for message in consumer.expect(10)} == set(second.ids)
 
 

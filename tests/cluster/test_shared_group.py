@@ -126,3 +126,13 @@ def test_java_and_built_in_members_share_eight_queues_also_after_one_is_killed(
         wait_shared(of_java, of_ours, within_s=60)
         process.kill()
         wait_shared(of_ours, within_s=60)
+
+        late = [rmq_producer.send_acked(rmq_topic, b"late", retries=3).message_id for _ in range(50)]
+        heirs: list[str] = []
+
+        def inherited() -> bool | Pending:
+            heirs.extend(message.unique_key for message in ours.poll(0.1))
+            return set(late) <= set(heirs) or Pending(f"{len(heirs)} of {len(late)}")
+
+        wait_until(inherited, label="what is sent after the kills comes to the one that is left", timeout_s=30)
+        assert Counter(key for key in heirs if key in set(late)) == Counter(late), "each once"

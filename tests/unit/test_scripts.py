@@ -305,8 +305,9 @@ def test_an_interrupted_pytest_ends_the_run(machine: Machine) -> None:
     ("env", "last"),
     [
         ({}, "4 passed, 0 failed"),
-        ({"PYTEST_SUITE": "tests='5' failures='1' errors='1' skipped='1'", "PYTEST_CODE": "1"}, "5 passed, 2 failed"),
-        ({"PYTEST_SUITE": "tests='3' skipped='3'"}, "3 passed, 1 failed"),
+        ({"PYTEST_SUITE": "tests='5' failures='1' errors='1' skipped='1'", "PYTEST_CODE": "1"}, "5 passed, 3 failed"),
+        ({"PYTEST_SUITE": "tests='3' skipped='3'"}, "3 passed, 3 failed"),
+        ({"PYTEST_SUITE": "tests='5' skipped='1'"}, "7 passed, 1 failed"),
         ({"PYTEST_SUITE": "", "PYTEST_CODE": "5"}, "3 passed, 1 failed"),
         (
             {
@@ -318,7 +319,15 @@ def test_an_interrupted_pytest_ends_the_run(machine: Machine) -> None:
         ),
         ({"PIP_CODE": "1"}, "0 passed, 1 failed"),
     ],
-    ids=["passes", "failures", "all skipped", "nothing collected", "a file that does not load", "set-up fails"],
+    ids=[
+        "passes",
+        "failures",
+        "all skipped",
+        "one skipped",
+        "nothing collected",
+        "a file that does not load",
+        "set-up fails",
+    ],
 )
 def test_a_run_ends_with_its_counts(machine: Machine, env: dict[str, str], last: str) -> None:
     done = machine.ready().script("test", "--quick", **env)

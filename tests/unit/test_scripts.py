@@ -40,6 +40,7 @@ case "$*" in
     '-m pytest '*)
         echo "pytest ${{@: -1}}" >>"$NOTES"
         echo "<testsuites><testsuite ${{PYTEST_SUITE-tests='1'}}>$PYTEST_ERROR</testsuite></testsuites>" >"${{3#*=}}"
+        [ "$LEFT ${{@: -1}}" != "folder tests/examples" ] || mkdir "$TMPDIR/rmqkit-run-7@1-x"
         [ -z "$LINGER" ] || exec {sys.executable} -c "$LINGER"
         exit "${{PYTEST_CODE:-0}}" ;;
     *) exec {sys.executable} "$@" ;;
@@ -54,14 +55,18 @@ echo "rmqkit $1" >>"$NOTES"
 [ -z "$LINGER" ] || exec {sys.executable} -c "$LINGER"
 exit "${{DRILL_CODE:-0}}"
 """,
-    # $HAVE lists the engine's images, $LEFT what it still holds of the kit.
+    # $HAVE lists the engine's images; with $THERE it holds something of the kit all the time, $LEFT is there at the end.
     "docker": """#!/bin/bash
 echo "docker $*" >>"$NOTES"
 [ -z "$DEAD" ] || { echo 'Cannot connect to the Docker daemon' >&2; exit 1; }
 case "$*" in
     'image inspect '*) case " $HAVE " in *" $3 "*) ;; *) exit 1 ;; esac ;;
     'pull '*) exit "${PULL_CODE:-0}" ;;
-    'ps '* | 'network ls '* | 'volume ls '*) [ "$LEFT" != "$1" ] || echo "$1 left" ;;
+    'ps '* | 'network ls '* | 'volume ls '*)
+        [ -z "$THERE" ] || echo "$1 of somebody"
+        grep -q '^pytest tests/examples' "$NOTES" || exit 0
+        [ "$LEFT" != engine ] || exit 1
+        [ "$LEFT" != "$1" ] || echo "$1 left" ;;
 esac
 """,
     "apt-get": "#!/bin/sh\nexit 100\n",
@@ -343,15 +348,14 @@ def test_a_set_up_that_fails_late_is_counted_and_named(machine: Machine) -> None
     assert "failed: base images" in done.stdout
 
 
+@pytest.mark.parametrize("there", ["", "1"], ids=["nothing before", "something before"])
 @pytest.mark.parametrize("left", ["", "ps", "network", "volume", "folder", "engine"])
-def test_what_is_left_behind_is_a_failure_and_a_dead_engine_no_proof(machine: Machine, left: str) -> None:
-    if left == "folder":
-        (machine.temp / "rmqkit-run-7@1-x").mkdir()
-    if left == "engine":
-        stub = machine.stubs / "docker"
-        machine.program(stub, stub.read_text().replace("case", '[ "$1" != ps ] || exit 1\ncase', 1))
-    done = machine.ready().script("test", LEFT=left)
+def test_what_is_left_behind_is_a_failure_and_a_dead_engine_no_proof(machine: Machine, left: str, there: str) -> None:
+    if there:
+        (machine.temp / "rmqkit-run-6@1-of-somebody").mkdir()
+    done = machine.ready().script("test", LEFT=left, THERE=there)
     assert ("failed: nothing is left behind" in done.stdout) is bool(left), done.stdout
+    assert "of somebody" not in done.stdout
     assert done.stdout.splitlines()[-1].endswith(f", {int(bool(left))} failed")
     assert done.returncode == int(bool(left))
 

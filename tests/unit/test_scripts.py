@@ -55,7 +55,7 @@ echo "rmqkit $1" >>"$NOTES"
 [ -z "$LINGER" ] || exec {sys.executable} -c "$LINGER"
 exit "${{DRILL_CODE:-0}}"
 """,
-    # $HAVE lists the engine's images; with $THERE it holds something of the kit all the time, $LEFT is there at the end.
+    # $HAVE lists the engine's images; with $THERE it holds something of the kit always, $LEFT is there at the end.
     "docker": """#!/bin/bash
 echo "docker $*" >>"$NOTES"
 [ -z "$DEAD" ] || { echo 'Cannot connect to the Docker daemon' >&2; exit 1; }

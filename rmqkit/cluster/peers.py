@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.nameserver import NameServerClient
 from rmqkit.errors import ClusterError, NotFoundError, RmqkitError, UsageError
-from rmqkit.topology.compose import service_name
 from rmqkit.topology.spec import ClusterSpec
 from rmqkit.transport.dial import parse_address
 from rmqkit.transport.pool import ChannelPool
@@ -87,7 +86,7 @@ def from_spec(spec: ClusterSpec) -> Members:
     """The peers of a cluster that the kit starts: all addresses are known before."""
     return Members(
         tuple(
-            Peer(group.name, peer.id, peer.address, peer.raft_address, service_name(spec, group, peer))
+            Peer(group.name, peer.id, peer.address, peer.raft_address, spec.service_of(group, peer))
             for group in spec.groups
             for peer in group.peers
         )

@@ -25,11 +25,6 @@ from rmqkit.topology.yamltext import Anchor, Merge, Node, Note, yaml_text
 _PER_PEER_KEYS: Final = ("listenPort", "brokerIP1", "dLegerSelfId")
 
 
-def service_name(spec: ClusterSpec, group: GroupSpec, peer: PeerSpec) -> str:
-    """The peer's Compose service (:meth:`ClusterSpec.service_of`)."""
-    return spec.service_of(group, peer)
-
-
 def volume_name(service: str) -> str:
     """The named volume of a service, as the Compose file calls it (the engine puts the project before it)."""
     return f"{service}-data"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rmqkit.errors import SpecError
 from rmqkit.topology import names
 from rmqkit.topology.brokerconf import DATA_DIR, broker_config, nameserver_config
-from rmqkit.topology.compose import render_compose, service_name, volume_name
+from rmqkit.topology.compose import render_compose, volume_name
 from rmqkit.topology.spec import ClusterSpec, GroupSpec, PeerSpec, Topology
 
 LABELS = {"rmqkit.run": "r1", "rmqkit.spec": '{"a": "$b"}'}
@@ -77,7 +77,7 @@ specs = st.one_of(
 def test_every_process_gets_exactly_its_configuration(spec: ClusterSpec) -> None:
     services = document(spec)["services"]
     for group, peer in spec.all_peers():
-        service = services[service_name(spec, group, peer)]
+        service = services[spec.service_of(group, peer)]
         assert configuration(service) == broker_config(spec, group, peer)
         assert service["environment"]["RMQ_HEAP"] == spec.broker_heap
         assert (service["command"], service["user"]) == (["broker"], str(peer.uid))

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 SENDERS = 32
+CALLBACKS_END_S = 2.0
 CONSUME_SUCCESS, RECONSUME_LATER = 0, 1
 KNOWN_PROPERTIES = ("UNIQ_KEY", "KEYS", "TAGS", "DELAY", "RETRY_TOPIC", "ORIGIN_MESSAGE_ID", "REAL_TOPIC", "rmqkit-id")
 
@@ -244,6 +245,8 @@ class ConsumerRole:
         self._waiting: dict[str, _Waiting] = {}
         self._lock = threading.Lock()
         self._closing = False
+        self._under_way = 0
+        self._idle = threading.Condition(self._lock)
         self._consumer = binding.client.PushConsumer(job["group"])
         binding.set_nameservers(self._consumer, job["nameservers"])
         self._consumer.set_instance_name(job["instance"])
@@ -258,12 +261,18 @@ class ConsumerRole:
         self._consumer.start()
 
     def _on_message(self, _consumer: Any, handle: Any) -> int:
+        with self._lock:
+            self._under_way += 1
         try:
             return CONSUME_SUCCESS if self._asked(handle) else RECONSUME_LATER
         except BaseException as error:  # noqa: BLE001 - must not reach ctypes
             with contextlib.suppress(Exception):
                 self._pipe.say({"trouble": f"{type(error).__name__}: {error}"})
             return RECONSUME_LATER
+        finally:
+            with self._idle:
+                self._under_way -= 1
+                self._idle.notify_all()
 
     def _asked(self, handle: Any) -> bool:
         kind = getattr(self._binding.client, "RecvMessage", None) or self._binding.client.ReceivedMessage
@@ -302,12 +311,17 @@ class ConsumerRole:
             entry.answered.set()
 
     def close(self) -> None:
-        """What nobody answered for goes back to the broker, as a service that stops would do; then shut down."""
-        with self._lock:
+        """What nobody answered for goes back to the broker, as a service that stops would do; then shut down.
+
+        The library commits what its callbacks have returned from, so they are waited for: else what was acknowledged a
+        moment ago would come again. It moves its position right after, and has no word for that.
+        """
+        with self._idle:
             self._closing = True
             left, self._waiting = list(self._waiting.values()), {}
-        for entry in left:
-            entry.answered.set()
+            for entry in left:
+                entry.answered.set()
+            self._idle.wait_for(lambda: not self._under_way, timeout=CALLBACKS_END_S)
         self._consumer.shutdown()
 
 

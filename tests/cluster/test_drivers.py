@@ -76,7 +76,11 @@ def test_a_consumer_is_handed_everything_and_goes_on_where_its_group_was(
     with RmqConsumer(
         healthy_cluster.nameservers, topic=rmq_topic, group=group, driver=rmq_driver, cluster=healthy_cluster
     ) as consumer:
-        assert {message.message_id for message in consumer.expect(10)} == set(second.ids)
+        # The library's pull times out after 30 s: a queue whose answer was lost comes after that.
+        consumer.assert_received(second, within_s=75)
+        again = {message.message_id for message in consumer.poll()} & set(first.ids)
+    # The native client may commit a position a moment after its callback returned, and then be gone: at least once.
+    assert len(again) < len(first.ids) if rmq_driver == NATIVE else not again
 
 
 def test_native_bodies_of_every_kind_are_stored_whole(

@@ -11,14 +11,33 @@ from typing import Any, cast
 
 from rmqkit.errors import UsageError
 from rmqkit.faults.fault import Fault
+from rmqkit.faults.clock_skew import ClockSkew
+from rmqkit.faults.disk_full import DiskFull
 from rmqkit.faults.kill import Kill
+from rmqkit.faults.latency import Latency
+from rmqkit.faults.loss import Loss
+from rmqkit.faults.partition import CutClients, CutLink, CutNameServer, Halves, Isolate, Ring
 from rmqkit.faults.pause import Pause
+from rmqkit.faults.slow_disk import SlowDisk
+from rmqkit.faults.slow_network import SlowNetwork
 
 FAULTS: Mapping[str, type[Fault]] = {
     fault.kind: fault
     for fault in (
         Kill,
         Pause,
+        Isolate,
+        Halves,
+        Ring,
+        CutLink,
+        CutNameServer,
+        CutClients,
+        Loss,
+        SlowNetwork,
+        Latency,
+        DiskFull,
+        SlowDisk,
+        ClockSkew,
     )
 }
 

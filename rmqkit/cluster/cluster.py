@@ -76,6 +76,7 @@ class Cluster:
         self.start_times: StartTimes | None = None
         self._expected_down: set[str] = set()
         self._lock = threading.Lock()
+        self._build_info: BuildInfo | None = None
 
     # ---- making one -------------------------------------------------------------------------------------
 
@@ -217,7 +218,9 @@ class Cluster:
         """What the brokers' image was really built from; None on attached clusters."""
         if self.spec is None or self.engine is None:
             return None
-        return build_info(self.engine, self.spec.image_ref)
+        if self._build_info is None:
+            self._build_info = build_info(self.engine, self.spec.image_ref)
+        return self._build_info
 
     # ---- waiting ----------------------------------------------------------------------------------------
 

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from rmqkit.faults.clock_skew import ClockSkew
+from rmqkit.faults.disk_full import DiskFull
 from rmqkit.faults.fault import Fault
 from rmqkit.faults.kill import Kill, kill_leader, kill_peers
+from rmqkit.faults.latency import Latency
+from rmqkit.faults.loss import Loss
+from rmqkit.faults.partition import CutClients, CutLink, CutNameServer, Halves, Isolate, Ring
 from rmqkit.faults.pause import Pause
 from rmqkit.faults.registry import FAULTS, make
 from rmqkit.faults.select import select
+from rmqkit.faults.slow_disk import SlowDisk
+from rmqkit.faults.slow_network import SlowNetwork
 from rmqkit.faults.stop import stop_leader
 from rmqkit.faults.timeline import Failover, Phase
 from rmqkit.faults.wrapper import Injection, injected
 
 __all__ = [
     "FAULTS",
+    "ClockSkew",
+    "CutClients",
+    "CutLink",
+    "CutNameServer",
+    "DiskFull",
     "Failover",
     "Fault",
+    "Halves",
     "Injection",
+    "Isolate",
     "Kill",
+    "Latency",
+    "Loss",
     "Pause",
     "Phase",
+    "Ring",
+    "SlowDisk",
+    "SlowNetwork",
     "injected",
     "kill_leader",
     "kill_peers",

@@ -128,7 +128,7 @@ def halves(one: Sequence[PeerSpec], other: Sequence[PeerSpec], traffic: Iterable
 
 
 def ring(peers: Sequence[PeerSpec], traffic: Iterable[Traffic] = PEERS) -> tuple[Flow, ...]:
-    """Let each peer send to the next ones round the ring only: with itself a bare majority, and no two have the same."""
+    """Let each peer send to the next ones round the ring only: with itself a bare majority, each another one."""
     kinds = frozenset(traffic)
     count, reach = len(peers), len(peers) // 2
     if count < 3:

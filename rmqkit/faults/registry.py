@@ -10,9 +10,9 @@ from dataclasses import fields
 from typing import Any, cast
 
 from rmqkit.errors import UsageError
-from rmqkit.faults.fault import Fault
 from rmqkit.faults.clock_skew import ClockSkew
 from rmqkit.faults.disk_full import DiskFull
+from rmqkit.faults.fault import Fault
 from rmqkit.faults.kill import Kill
 from rmqkit.faults.latency import Latency
 from rmqkit.faults.loss import Loss

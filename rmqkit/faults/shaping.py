@@ -46,8 +46,9 @@ class Shape:
 
     def do(self) -> str:
         """The shell commands that shape."""
+        into, rate = f"parent {self.major}: classid {self.major}:10", f"{self.rate_kbit}kbit"
         tc = f"tc qdisc add dev {self.device} root handle {self.major}: htb default 0\n"
-        tc += f"tc class add dev {self.device} parent {self.major}: classid {self.major}:10 htb rate {self.rate_kbit}kbit\n"
+        tc += f"tc class add dev {self.device} {into} htb rate {rate}\n"
         if self.netem:
             tc += f"tc qdisc add dev {self.device} parent {self.major}:10 netem {self.netem}\n"
         return tc + self.rules.do()

@@ -26,7 +26,7 @@ from rmqkit.faults.shaping import Shape
 
 @dataclass(frozen=True, slots=True)
 class SlowNetwork(NetworkFault):
-    """Let what ``target`` and the rest of its group send to one another pass at ``kbit`` kilobits a second, together."""
+    """Let what ``target`` and the rest of its group send to one another pass at ``kbit`` kilobits a second in all."""
 
     kind: ClassVar[str] = "slow-network"
     target: str = "follower"
@@ -65,9 +65,7 @@ class SlowNetwork(NetworkFault):
         return cls(seed=rng.randrange(2**32), kbit=rng.choice((128, 256, 1024)))
 
 
-def shaped(
-    cluster: Cluster, fault: NetworkFault, flows: tuple[Flow, ...], *, rate_kbit: int, netem: str = ""
-) -> Undo:
+def shaped(cluster: Cluster, fault: NetworkFault, flows: tuple[Flow, ...], *, rate_kbit: int, netem: str = "") -> Undo:
     """Have a guard shape these flows; returns what takes it back."""
     device = "eth0" if crosses_the_host(spec_of(cluster)) else "lo"
     shape = Shape(secrets.token_hex(4), cluster.run, flows, device=device, rate_kbit=rate_kbit, netem=netem)
@@ -83,7 +81,7 @@ def shaped(
 
 
 def check_shaped(traffic: str) -> None:
-    """Raise UsageError for traffic that cannot be shaped: what clients send is shaped where it leaves, on their side."""
+    """Raise UsageError for traffic that cannot be shaped: what clients send is shaped where it leaves: at them."""
     if Traffic.CLIENT in traffic_of(traffic):
         raise UsageError(
             f"traffic={traffic!r}: what clients send cannot be slowed on the brokers' side",
@@ -95,7 +93,7 @@ def cannot_shape(cluster: Cluster, discipline: str, *, classful: bool = False) -
     """Why the engine's kernel cannot shape traffic so, tried in a network of its own; "" when it can."""
     if why := lacks(cluster, "tc", "slow networks"):
         return why
-    name = discipline.split()[0]
+    name = discipline.split(maxsplit=1)[0]
     if classful:
         script = f"tc qdisc add dev lo root handle 1: {name} && tc class add dev lo parent 1: classid 1:1 {discipline}"
     else:

@@ -172,7 +172,7 @@ class Guard:
 
 
 def tried(cluster: Cluster, task: Task, script: str, *, timeout_s: float = 10.0) -> tuple[int, list[str]]:
-    """Run ``script`` to its end in a container that has what ``task`` has; its exit code and its last lines.
+    """Run ``script`` to its end in a container that has what ``task`` has; its exit code and what it printed.
 
     Raises WaitTimeoutError when it does not end.
     """
@@ -185,7 +185,7 @@ def tried(cluster: Cluster, task: Task, script: str, *, timeout_s: float = 10.0)
             return Pending("it still runs") if state.running else state.exit_code
 
         code = wait_until(over, label=f"{task.what}: the command has ended", timeout_s=timeout_s, every_s=0.02)
-        return code, engine.logs(container, tail=12)
+        return code, engine.logs(container, tail=None)
     finally:
         _remove(engine, container)
 

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from rmqkit.errors import UsageError
 from rmqkit.faults.netrules import Flow, Rules
+
+BUSY: Final = "this network is shaped already: end the other fault (slow-network, latency) first"
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """``flows`` leave ``device`` at ``rate_kbit`` kilobits a second, after ``netem`` (``delay 100ms``) where given.
 
-    One shape at a time fits on a device; a second one is refused by the kernel ("File exists"), and taking it back does
-    not touch the first: its handle is its own.
+    One shape at a time fits on a device; a second one is refused, and taking it back does not touch the first: its
+    handle is its own.
     """
 
     token: str
@@ -47,7 +50,9 @@ class Shape:
     def do(self) -> str:
         """The shell commands that shape."""
         into, rate = f"parent {self.major}: classid {self.major}:10", f"{self.rate_kbit}kbit"
-        tc = f"tc qdisc add dev {self.device} root handle {self.major}: htb default 0\n"
+        # The kernel would refuse a second one too, in words that help nobody.
+        tc = f"if tc qdisc show dev {self.device} root | grep -q htb; then echo '{BUSY}'; exit 1; fi\n"
+        tc += f"tc qdisc add dev {self.device} root handle {self.major}: htb default 0\n"
         tc += f"tc class add dev {self.device} {into} htb rate {rate}\n"
         if self.netem:
             tc += f"tc qdisc add dev {self.device} parent {self.major}:10 netem {self.netem}\n"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from rmqkit.faults.fault import Fault
 from rmqkit.faults.kill import Kill, kill_leader, kill_peers
+from rmqkit.faults.nameserver import NameServerKill, NameServerPause
 from rmqkit.faults.pause import Pause
 from rmqkit.faults.registry import FAULTS, make
+from rmqkit.faults.restart import Restart
+from rmqkit.faults.rolling import RollingRestart
 from rmqkit.faults.select import select
-from rmqkit.faults.stop import stop_leader
+from rmqkit.faults.stop import Stop, stop_leader
 from rmqkit.faults.timeline import Failover, Phase
+from rmqkit.faults.transfer import Transfer
 from rmqkit.faults.wrapper import Injection, injected
 
 __all__ = [
@@ -17,8 +21,14 @@ __all__ = [
     "Fault",
     "Injection",
     "Kill",
+    "NameServerKill",
+    "NameServerPause",
     "Pause",
     "Phase",
+    "Restart",
+    "RollingRestart",
+    "Stop",
+    "Transfer",
     "injected",
     "kill_leader",
     "kill_peers",

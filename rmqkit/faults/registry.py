@@ -12,13 +12,24 @@ from typing import Any, cast
 from rmqkit.errors import UsageError
 from rmqkit.faults.fault import Fault
 from rmqkit.faults.kill import Kill
+from rmqkit.faults.nameserver import NameServerKill, NameServerPause
 from rmqkit.faults.pause import Pause
+from rmqkit.faults.restart import Restart
+from rmqkit.faults.rolling import RollingRestart
+from rmqkit.faults.stop import Stop
+from rmqkit.faults.transfer import Transfer
 
 FAULTS: Mapping[str, type[Fault]] = {
     fault.kind: fault
     for fault in (
         Kill,
+        Stop,
+        Restart,
         Pause,
+        RollingRestart,
+        Transfer,
+        NameServerKill,
+        NameServerPause,
     )
 }
 

@@ -9,6 +9,7 @@ from rmqkit.faults.pause import Pause
 from rmqkit.faults.registry import FAULTS, make
 from rmqkit.faults.restart import Restart
 from rmqkit.faults.rolling import RollingRestart
+from rmqkit.faults.schedule import Schedule, Step
 from rmqkit.faults.select import select
 from rmqkit.faults.stop import Stop, stop_leader
 from rmqkit.faults.timeline import Failover, Phase
@@ -27,6 +28,8 @@ __all__ = [
     "Phase",
     "Restart",
     "RollingRestart",
+    "Schedule",
+    "Step",
     "Stop",
     "Transfer",
     "injected",

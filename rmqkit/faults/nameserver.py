@@ -17,7 +17,7 @@ from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import NotFoundError
 from rmqkit.faults.fault import Fault, Undo, done_to_each
-from rmqkit.faults.pause import thaw
+from rmqkit.faults.pause import freeze, thaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +84,4 @@ class NameServerPause(NameServerFault):
 
     def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:  # noqa: ARG002 - no peer is one
         """Freeze each."""
-        return done_to_each(self.names(cluster), cluster.pause, partial(thaw, cluster))
+        return done_to_each(self.names(cluster), partial(freeze, cluster), partial(thaw, cluster))

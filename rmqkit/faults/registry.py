@@ -42,7 +42,10 @@ def kind_of(name: str) -> type[Fault]:
 
 
 def make(kind: str, **values: object) -> Fault:
-    """A fault of a kind from plain values, as a schedule has them. Raises UsageError for an unknown kind or field."""
+    """A fault of a kind from plain values, as a schedule has them.
+
+    Raises UsageError for an unknown kind or field, and for a value that is not of the default's type.
+    """
     found = kind_of(kind)
     known = _fields(found)
     unknown = sorted(set(values) - set(known))
@@ -51,6 +54,13 @@ def make(kind: str, **values: object) -> Fault:
             f"fault {kind!r} has no {', '.join(map(repr, unknown))}",
             hint=f"it has: {', '.join(known) or 'nothing to set'}",
         )
+    for name, value in values.items():
+        wanted = str if known[name] is None else type(known[name])
+        allowed = (int, float) if wanted is float else (wanted,)
+        if type(value) not in allowed and not (value is None and known[name] is None):
+            raise UsageError(
+                f"{name}={value!r} of fault {kind!r} is no {wanted.__name__}", hint=f"as in {name}={known[name]!r}"
+            )
     return found(**values)
 
 

@@ -93,10 +93,10 @@ def test_without_any_nameserver_sends_with_a_route_go_on_and_afterwards_routes_a
         assert not healthy_cluster.state("namesrv0").running
         for _ in range(20):
             rmq_producer.send_acked(copied_topic, b"with the route in hand")
-        with RmqProducer(healthy_cluster) as newcomer:
+        with RmqProducer(healthy_cluster.nameservers) as newcomer:
             assert not isinstance(newcomer.send(copied_topic, b"without a route"), Receipt)
     assert copied_topic in rmq_admin.topics()
-    with RmqProducer(healthy_cluster) as newcomer:
+    with RmqProducer(healthy_cluster.nameservers) as newcomer:
         assert isinstance(newcomer.send(copied_topic, b"with a new route"), Receipt)
 
 

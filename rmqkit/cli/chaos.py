@@ -1,0 +1,151 @@
+"""``rmqkit chaos``: a schedule of faults under traffic, drawn from a seed or read from a file, and the verdict."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rmqkit.cli.common import say, settings, show
+from rmqkit.cli.drill_report import DrillReport
+from rmqkit.cli.proof import bounds, check_new_file, export_history, started_or_own, steps
+from rmqkit.cluster.cluster import Cluster
+from rmqkit.cluster.signals import sigterm_unwinds
+from rmqkit.errors import FaultError, UsageError
+from rmqkit.faults import Fault, Schedule
+from rmqkit.faults.registry import kinds
+from rmqkit.faults.schedule import possible
+from rmqkit.history import History
+from rmqkit.scenario import ChaosResult, DrillPlan, chaos
+
+DEFAULT_SECONDS = 60.0
+DEFAULT_FAULTS = "kill,stop,restart,pause"
+
+
+def run(
+    *,
+    seed: int | None,
+    duration: float | None,
+    faults: str | None,
+    schedule: Path | None,
+    edition: str | None,
+    run: str | None,
+    group: str | None,
+    rate: float,
+    threads: int,
+    history: Path | None,
+    report: Path | None,
+    timeout: float | None,
+    as_json: bool,
+) -> int:
+    """Carry the schedule out; the exit code is the verdict's."""
+    if not rate > 0 or threads < 1:
+        raise UsageError("--rate and --threads must be positive", hint="for example --rate 100 --threads 4")
+    if schedule is not None and (seed, duration, faults) != (None, None, None):
+        raise UsageError(
+            "--schedule says what is done: --seed, --duration and --faults do not go with it", hint="leave them out"
+        )
+    if duration is not None and not 0 < duration < 1e6:
+        raise UsageError(f"--duration {duration:g} is no number of seconds to do anything in", hint="for example 60")
+    wanted = kinds(faults if faults is not None else DEFAULT_FAULTS)
+    written = _read(schedule) if schedule is not None else None
+    check_new_file(history)
+    chosen = settings(edition=edition, timeout_s=timeout)
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    seconds = duration or DEFAULT_SECONDS
+    step = steps()
+    record = History()
+    options = {"edition": chosen.edition, "rate": rate, "threads": threads, "timeout_s": chosen.timeout_s}
+    with ExitStack() as stack:
+        stack.enter_context(sigterm_unwinds())
+        told = stack.enter_context(
+            DrillReport(report, history=record, options=options, command="chaos", what="Scheduled faults")
+        )
+        if history is not None:
+            stack.callback(export_history, record, history)
+        again = (
+            f"--schedule {schedule}"
+            if written
+            else f"--seed {seed} --duration {seconds:g} --faults {faults or DEFAULT_FAULTS}"
+        )
+        step(f"this run again: rmqkit chaos {again}")
+        stack.enter_context(_says_how_to_repeat(again))
+        cluster = stack.enter_context(started_or_own(run, chosen, step))
+        build = str(cluster.build_info())
+        name = cluster.members.of(group)[0].group
+        step(f"{cluster.status().group(name).summary} ({build})")
+        planned = written or _drawn(cluster, wanted, seed=seed, seconds=seconds, group=name, step=step)
+        for line in planned.lines():
+            say(f"  {line}")
+        plan = DrillPlan(rate=rate, threads=threads)
+        told.of(cluster, group=name, plan=plan)
+        result = chaos(cluster, planned, group=name, plan=plan, history=record, on_step=step)
+        facts = result.as_dict()
+        told.ended(result.verdict, chaos={name: facts[name] for name in ("schedule", "faults", "unread")})
+        show([json.dumps({"build": build, **facts}, indent=2)] if as_json else _text(result, build, again))
+        step("taking the cluster down" if run is None else "done; the cluster stays up")
+    return result.verdict.exit_code
+
+
+def _read(path: Path) -> Schedule:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", hint="name a file as in docs/faults.md") from error
+    return Schedule.parse(text, where=str(path))
+
+
+def _drawn(
+    cluster: Cluster,
+    wanted: Sequence[type[Fault]],
+    *,
+    seed: int,
+    seconds: float,
+    group: str,
+    step: Callable[[str], None],
+) -> Schedule:
+    can, left_out = possible(cluster, wanted)
+    for line in left_out:
+        step(line)
+    if not can:
+        raise FaultError(
+            "this cluster can have none of the faults that are asked for",
+            details=left_out,
+            hint="name others with --faults",
+        )
+    several = len(cluster.members.groups) > 1
+    return Schedule.random(seed, duration_s=seconds, kinds=can, group=group if several else None)
+
+
+@contextmanager
+def _says_how_to_repeat(again: str) -> Iterator[None]:
+    """Every failure says by which seed it comes again."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"This run again: rmqkit chaos {again}")
+        raise
+
+
+def _text(result: ChaosResult, build: str, again: str) -> list[str]:
+    numbers = result.verdict.numbers
+    phases = ", ".join(f"{numbers[f'acknowledged_{when}_fault']} {when}" for when in ("before", "during", "after"))
+    return [
+        "",
+        build,
+        "",
+        *map(str, result.injections),
+        "",
+        (
+            f"{numbers['sent']} sends: {numbers['acknowledged']} acknowledged ({phases} the faults), "
+            f"{numbers['refused']} refused, {numbers['unknown']} unknown"
+        ),
+        *(bounds(each) for each in result.outages),
+        f"{numbers['read']} messages read back from {numbers['replicas']} replicas",
+        *(f"{replica} was not read to its end: {why}" for replica, why in result.unread.items()),
+        "",
+        f"this run again: rmqkit chaos {again}",
+        str(result.verdict),
+    ]

@@ -25,6 +25,8 @@ TRANSFER = Ability(
     "DLedgerServer.handleLeadershipTransfer of dledger 0.2; 4.5.1 has dledger 0.1, which does not answer the request",
 )
 
+WITHIN_S = 20.0
+
 PASSING = frozenset(
     {
         DLedgerResponseCode.FALL_BEHIND_TOO_MUCH,
@@ -95,7 +97,7 @@ class Transfer(PeerFault):
             return Pending(f"{heir} took leadership, and does not say so yet")
 
         try:
-            wait_until(attempt, label=f"{heir} leads {heir.group}", timeout_s=20, every_s=0.2)
+            wait_until(attempt, label=f"{heir} leads {heir.group}", timeout_s=WITHIN_S, every_s=0.2)
         except WaitTimeoutError as error:
             raise FaultError(
                 f"leadership of {heir.group} did not go from {leader} to {heir} within {error.waited_s:.0f} s: "

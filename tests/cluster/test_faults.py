@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 from audits import assert_nothing_lost, term_of
 
+from rmqkit.cli import EXIT_OK, main
 from rmqkit.client.capabilities import Capabilities
 from rmqkit.client.outcomes import Receipt
 from rmqkit.cluster import Cluster
@@ -20,6 +22,7 @@ from rmqkit.faults import (
     Pause,
     Restart,
     RollingRestart,
+    Schedule,
     Stop,
     Transfer,
     injected,
@@ -149,6 +152,26 @@ def test_what_would_break_the_quorum_is_refused_before_anything_is_done(healthy_
     with pytest.raises(NotFoundError, match="there is no peer 'n9'"), injected(healthy_cluster, Kill("n9")):
         pytest.fail("entered")
     assert {peer: healthy_cluster.state(peer).started_at for peer in healthy_cluster.peers} == began
+
+
+def test_chaos_draws_its_faults_from_the_seed_and_every_acknowledged_message_survives_them(
+    healthy_cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This seed draws two faults: the leader is killed, then a follower is frozen."""
+    drawn = Schedule.random(729, duration_s=20, kinds=[Kill, Pause])
+    options = ["--seed", "729", "--duration", "20", "--faults", "kill,pause"]
+    code = main(["chaos", *options, "--run", healthy_cluster.run, "--rate", "100", "--json"])
+    out, err = capsys.readouterr()
+    assert code == EXIT_OK, f"{out}\n{err}"
+    answer = json.loads(out)
+    assert Schedule.parse(json.dumps(answer["schedule"])) == drawn
+    assert (
+        [each["fault"] for each in answer["faults"]] == [step.fault.kind for step in drawn.steps] == ["kill", "pause"]
+    )
+    assert all(each["timeline"][-1]["phase"] == "restored" for each in answer["faults"])
+    assert answer["verdict"]["numbers"]["replicas"] == 3
+    assert f"rmqkit chaos {' '.join(options)}" in err
+    assert healthy_cluster.status(timeout_s=10).healthy
 
 
 @pytest.mark.long

@@ -6,7 +6,9 @@ import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from rmqkit.cli.common import say, settings, show
 from rmqkit.cli.drill_report import DrillReport
@@ -49,12 +51,14 @@ def run(
         )
     if duration is not None and not 0 < duration < 1e6:
         raise UsageError(f"--duration {duration:g} is no number of seconds to do anything in", hint="for example 60")
-    wanted = kinds(faults if faults is not None else DEFAULT_FAULTS)
-    written = _read(schedule) if schedule is not None else None
+    source: _Source
+    if schedule is not None:
+        source = _Written(schedule, _read(schedule))
+    else:
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        source = _Drawn(seed, duration or DEFAULT_SECONDS, kinds(faults if faults is not None else DEFAULT_FAULTS))
     check_new_file(history)
     chosen = settings(edition=edition, timeout_s=timeout)
-    seed = secrets.randbelow(2**31) if seed is None else seed
-    seconds = duration or DEFAULT_SECONDS
     step = steps()
     record = History()
     options = {"edition": chosen.edition, "rate": rate, "threads": threads, "timeout_s": chosen.timeout_s}
@@ -65,18 +69,13 @@ def run(
         )
         if history is not None:
             stack.callback(export_history, record, history)
-        again = (
-            f"--schedule {schedule}"
-            if written
-            else f"--seed {seed} --duration {seconds:g} --faults {faults or DEFAULT_FAULTS}"
-        )
-        step(f"this run again: rmqkit chaos {again}")
-        stack.enter_context(_says_how_to_repeat(again))
+        step(f"this run again: rmqkit chaos {source}")
+        stack.enter_context(_says_how_to_repeat(source))
         cluster = stack.enter_context(started_or_own(run, chosen, step))
         build = str(cluster.build_info())
         name = cluster.members.of(group)[0].group
         step(f"{cluster.status().group(name).summary} ({build})")
-        planned = written or _drawn(cluster, wanted, seed=seed, seconds=seconds, group=name, step=step)
+        planned = source.schedule(cluster, group=name, step=step)
         for line in planned.lines():
             say(f"  {line}")
         plan = DrillPlan(rate=rate, threads=threads)
@@ -84,9 +83,50 @@ def run(
         result = chaos(cluster, planned, group=name, plan=plan, history=record, on_step=step)
         facts = result.as_dict()
         told.ended(result.verdict, chaos={name: facts[name] for name in ("schedule", "faults", "unread")})
-        show([json.dumps({"build": build, **facts}, indent=2)] if as_json else _text(result, build, again))
+        show([json.dumps({"build": build, **facts}, indent=2)] if as_json else _text(result, build, str(source)))
         step("taking the cluster down" if run is None else "done; the cluster stays up")
     return result.verdict.exit_code
+
+
+class _Source(Protocol):
+    """Where the schedule comes from; as text: the options by which it comes again."""
+
+    def schedule(self, cluster: Cluster, *, group: str, step: Callable[[str], None]) -> Schedule: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    path: Path
+    steps: Schedule
+
+    def schedule(self, cluster: Cluster, *, group: str, step: Callable[[str], None]) -> Schedule:  # noqa: ARG002
+        return self.steps  # whatever cluster it is: `chaos` refuses what it cannot have
+
+    def __str__(self) -> str:
+        return f"--schedule {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    seed: int
+    seconds: float
+    wanted: Sequence[type[Fault]]
+
+    def schedule(self, cluster: Cluster, *, group: str, step: Callable[[str], None]) -> Schedule:
+        can, left_out = possible(cluster, self.wanted)
+        for line in left_out:
+            step(line)
+        if not can:
+            raise FaultError(
+                "this cluster can have none of the faults that are asked for",
+                details=left_out,
+                hint="name others with --faults",
+            )
+        several = len(cluster.members.groups) > 1
+        return Schedule.random(self.seed, duration_s=self.seconds, kinds=can, group=group if several else None)
+
+    def __str__(self) -> str:
+        return f"--seed {self.seed} --duration {self.seconds:g} --faults {','.join(each.kind for each in self.wanted)}"
 
 
 def _read(path: Path) -> Schedule:
@@ -97,35 +137,13 @@ def _read(path: Path) -> Schedule:
     return Schedule.parse(text, where=str(path))
 
 
-def _drawn(
-    cluster: Cluster,
-    wanted: Sequence[type[Fault]],
-    *,
-    seed: int,
-    seconds: float,
-    group: str,
-    step: Callable[[str], None],
-) -> Schedule:
-    can, left_out = possible(cluster, wanted)
-    for line in left_out:
-        step(line)
-    if not can:
-        raise FaultError(
-            "this cluster can have none of the faults that are asked for",
-            details=left_out,
-            hint="name others with --faults",
-        )
-    several = len(cluster.members.groups) > 1
-    return Schedule.random(seed, duration_s=seconds, kinds=can, group=group if several else None)
-
-
 @contextmanager
-def _says_how_to_repeat(again: str) -> Iterator[None]:
+def _says_how_to_repeat(source: _Source) -> Iterator[None]:
     """Every failure says by which seed it comes again."""
     try:
         yield
     except BaseException as error:
-        error.add_note(f"This run again: rmqkit chaos {again}")
+        error.add_note(f"This run again: rmqkit chaos {source}")
         raise
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from audits import assert_nothing_lost, term_of
@@ -23,6 +27,7 @@ from rmqkit.faults import (
     Restart,
     RollingRestart,
     Schedule,
+    Step,
     Stop,
     Transfer,
     injected,
@@ -172,6 +177,33 @@ def test_chaos_draws_its_faults_from_the_seed_and_every_acknowledged_message_sur
     assert answer["verdict"]["numbers"]["replicas"] == 3
     assert f"rmqkit chaos {' '.join(options)}" in err
     assert healthy_cluster.status(timeout_s=10).healthy
+
+
+def test_ctrl_c_in_the_middle_of_chaos_undoes_the_fault_and_leaves_the_cluster_as_it_was(
+    healthy_cluster: Cluster, rmq_admin: RmqAdmin, tmp_path: Path
+) -> None:
+    follower = healthy_cluster.followers()[0]
+    written = tmp_path / "steps.json"
+    written.write_text(Schedule((Step(Pause(follower.id), gap_s=0, hold_s=600),)).to_json(), encoding="utf-8")
+    command = [sys.executable, "-m", "rmqkit", "chaos", "--schedule", str(written), "--run", healthy_cluster.run]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as chaos:
+
+        def frozen() -> bool | Pending:
+            assert chaos.poll() is None, chaos.communicate()
+            return healthy_cluster.state(follower).paused or Pending(f"{follower} runs")
+
+        try:
+            wait_until(frozen, label=f"{follower} is frozen", timeout_s=90, every_s=0.1)
+            chaos.send_signal(signal.SIGINT)
+            out, err = chaos.communicate(timeout=60)
+        finally:
+            chaos.kill()
+    assert (chaos.returncode, out) == (130, ""), err
+    assert f"this run again: rmqkit chaos --schedule {written}" in err
+    assert "Traceback" not in err
+    assert not healthy_cluster.state(follower).paused
+    healthy_cluster.wait_ready()
+    assert not [topic for topic in rmq_admin.topics() if topic.startswith("rmqkit_chaos_")]
 
 
 @pytest.mark.long

@@ -61,7 +61,7 @@ def run(
     chosen = settings(edition=edition, timeout_s=timeout)
     step = steps()
     record = History()
-    options = {"edition": chosen.edition, "rate": rate, "threads": threads, "timeout_s": chosen.timeout_s}
+    options = {"faults": str(source), "edition": chosen.edition, "rate": rate, "threads": threads}
     with ExitStack() as stack:
         stack.enter_context(sigterm_unwinds())
         told = stack.enter_context(
@@ -82,7 +82,9 @@ def run(
         told.of(cluster, group=name, plan=plan)
         result = chaos(cluster, planned, group=name, plan=plan, history=record, on_step=step)
         facts = result.as_dict()
-        told.ended(result.verdict, chaos={name: facts[name] for name in ("schedule", "faults", "unread")})
+        told.ended(
+            result.verdict, seed=planned.seed, chaos={name: facts[name] for name in ("schedule", "faults", "unread")}
+        )
         show([json.dumps({"build": build, **facts}, indent=2)] if as_json else _text(result, build, str(source)))
         step("taking the cluster down" if run is None else "done; the cluster stays up")
     return result.verdict.exit_code

@@ -74,6 +74,7 @@ def test_a_frozen_leader_is_succeeded_later_than_a_killed_one_and_nothing_is_los
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", [Stop("follower"), Restart("follower")], ids=lambda fault: fault.kind)
 def test_a_follower_that_goes_and_comes_back_changes_no_leader_and_loses_nothing(
     healthy_cluster: Cluster, copied_topic: str, fault: Fault

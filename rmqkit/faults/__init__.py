@@ -8,14 +8,19 @@ from rmqkit.faults.fault import Fault
 from rmqkit.faults.kill import Kill, kill_leader, kill_peers
 from rmqkit.faults.latency import Latency
 from rmqkit.faults.loss import Loss
+from rmqkit.faults.nameserver import NameServerKill, NameServerPause
 from rmqkit.faults.partition import CutClients, CutLink, CutNameServer, Halves, Isolate, Ring
 from rmqkit.faults.pause import Pause
 from rmqkit.faults.registry import FAULTS, make
+from rmqkit.faults.restart import Restart
+from rmqkit.faults.rolling import RollingRestart
+from rmqkit.faults.schedule import Schedule, Step
 from rmqkit.faults.select import select
 from rmqkit.faults.slow_disk import SlowDisk
 from rmqkit.faults.slow_network import SlowNetwork
-from rmqkit.faults.stop import stop_leader
+from rmqkit.faults.stop import Stop, stop_leader
 from rmqkit.faults.timeline import Failover, Phase
+from rmqkit.faults.transfer import Transfer
 from rmqkit.faults.wrapper import Injection, injected
 
 __all__ = [
@@ -33,11 +38,19 @@ __all__ = [
     "Kill",
     "Latency",
     "Loss",
+    "NameServerKill",
+    "NameServerPause",
     "Pause",
     "Phase",
+    "Restart",
     "Ring",
+    "RollingRestart",
+    "Schedule",
     "SlowDisk",
     "SlowNetwork",
+    "Step",
+    "Stop",
+    "Transfer",
     "injected",
     "kill_leader",
     "kill_peers",

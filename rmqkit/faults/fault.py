@@ -48,6 +48,10 @@ class Fault(abc.ABC):
         """Why it cannot work on this cluster, and the mend, in words; "" if it can. Changes nothing."""
         return "" if cluster.services else READ_ONLY
 
+    def check_names(self, cluster: Cluster) -> None:
+        """Raise NotFoundError for a group, peer or NameServer that there is not, naming those that are. Asks nobody."""
+        self.groups(cluster)
+
     def groups(self, cluster: Cluster) -> tuple[str, ...]:
         """The groups that must be healthy before it, and have caught up after it: every one, unless it says less."""
         return cluster.members.groups
@@ -95,6 +99,12 @@ class PeerFault(Fault):
     target: str = "leader"
     group: str | None = None
     seed: int = 0
+
+    def check_names(self, cluster: Cluster) -> None:
+        """Its group, and its peer where it names one."""
+        (group,) = self.groups(cluster)
+        if self.target.rpartition("/")[2] not in ROLES:
+            select(cluster, self.target, group=group)
 
     def groups(self, cluster: Cluster) -> tuple[str, ...]:
         """The group of its targets."""

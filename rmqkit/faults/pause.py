@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
-from rmqkit.errors import EngineError
+from rmqkit.errors import EngineError, WaitTimeoutError
 from rmqkit.faults.fault import PeerFault, Undo, done_to_each
+from rmqkit.waiting import Pending, wait_until
+
+FREEZE_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,34 @@ class Pause(PeerFault):
 
     def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
         """Freeze each."""
-        return done_to_each(targets, cluster.pause, lambda peer: thaw(cluster, peer))
+        return done_to_each(targets, partial(freeze, cluster), partial(thaw, cluster))
+
+
+def freeze(cluster: Cluster, target: Peer | str) -> None:
+    """Freeze a peer or NameServer. Raises EngineError where it does not come to that.
+
+    The engine's runtime gives up ("unable to freeze") on a process that just then waits for its disk, and thaws it
+    again: it is tried for some seconds.
+    """
+    refused: list[EngineError] = []
+
+    def attempt() -> bool | Pending:
+        try:
+            cluster.pause(target)
+        except EngineError as error:
+            state = cluster.state(target)
+            if state.paused:
+                return True
+            if not state.running:
+                raise
+            refused.append(error)
+            return Pending(error.what)
+        return True
+
+    try:
+        wait_until(attempt, label=f"{target} is frozen", timeout_s=FREEZE_WITHIN_S, every_s=0.1)
+    except WaitTimeoutError:
+        raise refused[-1] from None
 
 
 def thaw(cluster: Cluster, target: Peer | str) -> None:

@@ -16,15 +16,22 @@ from rmqkit.faults.fault import Fault
 from rmqkit.faults.kill import Kill
 from rmqkit.faults.latency import Latency
 from rmqkit.faults.loss import Loss
+from rmqkit.faults.nameserver import NameServerKill, NameServerPause
 from rmqkit.faults.partition import CutClients, CutLink, CutNameServer, Halves, Isolate, Ring
 from rmqkit.faults.pause import Pause
+from rmqkit.faults.restart import Restart
+from rmqkit.faults.rolling import RollingRestart
 from rmqkit.faults.slow_disk import SlowDisk
 from rmqkit.faults.slow_network import SlowNetwork
+from rmqkit.faults.stop import Stop
+from rmqkit.faults.transfer import Transfer
 
 FAULTS: Mapping[str, type[Fault]] = {
     fault.kind: fault
     for fault in (
         Kill,
+        Stop,
+        Restart,
         Pause,
         Isolate,
         Halves,
@@ -38,6 +45,10 @@ FAULTS: Mapping[str, type[Fault]] = {
         DiskFull,
         SlowDisk,
         ClockSkew,
+        RollingRestart,
+        Transfer,
+        NameServerKill,
+        NameServerPause,
     )
 }
 
@@ -50,7 +61,10 @@ def kind_of(name: str) -> type[Fault]:
 
 
 def make(kind: str, **values: object) -> Fault:
-    """A fault of a kind from plain values, as a schedule has them. Raises UsageError for an unknown kind or field."""
+    """A fault of a kind from plain values, as a schedule has them.
+
+    Raises UsageError for an unknown kind or field, and for a value that is not of the default's type.
+    """
     found = kind_of(kind)
     known = _fields(found)
     unknown = sorted(set(values) - set(known))
@@ -59,6 +73,13 @@ def make(kind: str, **values: object) -> Fault:
             f"fault {kind!r} has no {', '.join(map(repr, unknown))}",
             hint=f"it has: {', '.join(known) or 'nothing to set'}",
         )
+    for name, value in values.items():
+        wanted = str if known[name] is None else type(known[name])
+        allowed = (int, float) if wanted is float else (wanted,)
+        if type(value) not in allowed and not (value is None and known[name] is None):
+            raise UsageError(
+                f"{name}={value!r} of fault {kind!r} is no {wanted.__name__}", hint=f"as in {name}={known[name]!r}"
+            )
     return found(**values)
 
 

@@ -11,9 +11,10 @@ from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.signals import held_back
 from rmqkit.cluster.status import GroupStatus, ask
-from rmqkit.errors import FaultError, NoLeaderError, RmqkitError, UsageError, WaitTimeoutError
+from rmqkit.errors import FaultError, NoLeaderError, UsageError, WaitTimeoutError
 from rmqkit.faults.fault import Fault, Undo
 from rmqkit.faults.timeline import Failover, Phase, observe
+from rmqkit.faults.undone import undone
 from rmqkit.history import History
 from rmqkit.waiting import Pending, wait_until
 
@@ -44,25 +45,6 @@ def check_quorum(cluster: Cluster, victims: Sequence[Peer], *, allow_quorum_loss
             f"{group[0].group} would be up",
             hint="bring the others back first, or pass allow_quorum_loss=True where that is the point",
         )
-
-
-@contextmanager
-def undone(undo: Callable[[], None], *, what: str) -> Iterator[None]:
-    """Call ``undo`` at the end, whatever happens, with signals held back.
-
-    When the block failed, a failing undo is added to its error as a note: it never takes that error's place.
-    """
-    try:
-        yield
-    except BaseException as error:
-        with held_back():
-            try:
-                undo()
-            except RmqkitError as second:
-                error.add_note(f"Besides, {what} failed: {second}")
-        raise
-    with held_back():
-        undo()
 
 
 @dataclass(slots=True)
@@ -105,10 +87,12 @@ def injected(
 
     Its steps go into ``history``: injected, healed, restored. ``timeout_s`` bounds the return. Raises FaultError where
     it cannot work here (:meth:`Fault.why_not`), the cluster is not healthy before, or a group would lose its majority
-    and ``allow_quorum_loss`` is not given; NotReadyError where the cluster does not recover.
+    and ``allow_quorum_loss`` is not given; NotFoundError for a name that there is not; NotReadyError where the cluster
+    does not recover.
     """
     if why := fault.why_not(cluster):
         raise FaultError(f"cannot {fault} here: {why}")
+    fault.check_names(cluster)
     groups = fault.groups(cluster)
     for group in groups:
         _healthy_leader(cluster, group)

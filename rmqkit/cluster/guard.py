@@ -52,13 +52,15 @@ class Task:
         return (
             "over() {\n"
             "trap '' TERM INT\n"
+            "kill $timer 2>/dev/null\n"
             f"{self.undo}\n"
             f"if ( {self.gone}\n); then exit 0; fi\n"
             f"exit {LEFT}\n"
             "}\n"
             "trap over TERM INT\n"
             f"sleep {dead_man_s:.3f} &\n"
-            "wait $!\n"
+            "timer=$!\n"
+            "wait $timer\n"
             'echo "ended by the dead man\'s timer"\n'
             "over\n"
         )

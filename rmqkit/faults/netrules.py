@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from rmqkit.errors import UsageError
+from rmqkit.errors import NotFoundError, UsageError
 from rmqkit.topology.spec import ClusterSpec, GroupSpec, PeerSpec
 
 CHAIN_PREFIX: Final = "RMQKIT-"
@@ -93,7 +93,7 @@ def to_nameservers(spec: ClusterSpec, peer: PeerSpec, names: Sequence[str] = ())
     """What ``peer`` sends to the NameServers of these names (none: to all)."""
     known = {server.name: server for server in spec.nameservers}
     if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"there is no NameServer {', '.join(unknown)}", hint=f"there are {', '.join(known)}")
+        raise NotFoundError(f"there is no NameServer {unknown[0]!r}", hint=f"NameServers: {', '.join(known)}")
     return tuple(Flow(known[name].port, peer.uid) for name in names or known)
 
 

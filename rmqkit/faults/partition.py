@@ -8,7 +8,7 @@ sends, and cannot get them acknowledged; NameServers keep what it registered unt
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import ClassVar, Self
 
@@ -107,6 +107,11 @@ class CutLink(NetworkFault):
         if not traffic_of(self.traffic) <= netrules.PEERS:
             raise UsageError(f"traffic={self.traffic!r} of one link", hint="between peers there is raft and copy")
 
+    def check_names(self, cluster: Cluster) -> None:
+        """Both ends, where they are named."""
+        PeerFault.check_names(self, cluster)
+        PeerFault.check_names(replace(self, target=self.to), cluster)
+
     def targets(self, cluster: Cluster) -> tuple[Peer, ...]:
         """Both ends: the initiator first."""
         one = PeerFault.targets(self, cluster)
@@ -192,6 +197,11 @@ class CutNameServer(NetworkFault):
 
     kind: ClassVar[str] = "cut-nameserver"
     nameserver: str = ""
+
+    def check_names(self, cluster: Cluster) -> None:
+        """Its peers, and its NameServer."""
+        PeerFault.check_names(self, cluster)
+        self.flows(cluster, cluster.members.of(self.groups(cluster)[0])[:1])
 
     def out_at_once(self, targets: Sequence[Peer]) -> Iterable[Sequence[Peer]]:  # noqa: ARG002 - the interface's own
         """Nobody: the group itself is whole."""

@@ -17,7 +17,7 @@ import pytest
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.guard import LEFT, Task
 from rmqkit.cluster.peers import from_spec
-from rmqkit.errors import UsageError
+from rmqkit.errors import NotFoundError, UsageError
 from rmqkit.faults import (
     FAULTS,
     ClockSkew,
@@ -104,6 +104,16 @@ def test_a_link_has_two_ends_and_names_its_direction() -> None:
 def test_a_link_of_one_peer_or_of_many_is_refused(fault: CutLink) -> None:
     with pytest.raises(UsageError, match="a link between"):
         fault.targets(cluster_of())
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [(CutLink(to="n7"), "n7"), (CutLink(target="n8"), "n8"), (CutNameServer(nameserver="ns9"), "ns9")],
+)
+def test_a_name_that_there_is_not_is_refused_before_anything_is_done(fault: Fault, name: str) -> None:
+    with pytest.raises(NotFoundError, match=name) as caught:
+        fault.check_names(cluster_of())
+    assert caught.value.hint
 
 
 def test_only_cut_raft_traffic_takes_a_peer_out_of_the_quorum() -> None:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from rmqkit.errors import UsageError
+from rmqkit.errors import NotFoundError, UsageError
 from rmqkit.faults import netrules
 from rmqkit.faults.netrules import Flow, Rules, Traffic
 from rmqkit.faults.network import listed, traffic_of
@@ -82,7 +82,7 @@ def test_nameserver_traffic_is_the_peers_alone_to_one_or_to_all() -> None:
     first, second = SPEC.nameservers
     assert netrules.to_nameservers(SPEC, N0, [second.name]) == (Flow(second.port, N0.uid),)
     assert {flow.port for flow in netrules.to_nameservers(SPEC, N0)} == {first.port, second.port}
-    with pytest.raises(UsageError, match="no NameServer namesrv9"):
+    with pytest.raises(NotFoundError, match="no NameServer 'namesrv9'"):
         netrules.to_nameservers(SPEC, N0, ["namesrv9"])
 
 

@@ -117,8 +117,10 @@ class Guard:
         """
         engine = _engine_of(self.cluster)
         try:
-            early = not self._running(engine)
+            ended = not self._running(engine)
             code, words = self._ended(engine, within_s=within_s)
+            # One that was killed took nothing back: its work lasted until now.
+            early = ended and code == 0
             if code != 0 and self._network_is_up(engine):
                 code, words = self._undone_by_another(engine, within_s=within_s)
                 if code != 0:

@@ -17,7 +17,7 @@ import pytest
 from rmqkit.checks import Thresholds, VerdictStatus, judge
 from rmqkit.client.outcomes import Receipt
 from rmqkit.cluster import Cluster
-from rmqkit.cluster.guard import Task, tried
+from rmqkit.cluster.guard import ROLE_GUARD, Task, tried
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.ports import reserve_block
 from rmqkit.errors import FaultError, RequestTimeoutError
@@ -42,6 +42,7 @@ from rmqkit.fixtures.helpers import RmqAdmin, RmqProducer
 from rmqkit.history import History
 from rmqkit.load import SteadyTraffic, read_back
 from rmqkit.scenario import replica_addresses
+from rmqkit.topology.names import LABEL_ROLE, LABEL_RUN
 from rmqkit.topology.spec import ClusterSpec, pod_ports_needed
 from rmqkit.waiting import Pending, wait_until
 
@@ -62,6 +63,13 @@ def in_the_pod(cluster: Cluster, script: str) -> list[str]:
 def rules_of(cluster: Cluster) -> list[str]:
     """Every rule of the kit in the cluster's network, with its counters."""
     return [line for line in in_the_pod(cluster, "iptables-save -c") if CHAIN_PREFIX in line]
+
+
+def guards_of(cluster: Cluster) -> set[str]:
+    """The guards of the cluster, those too that have ended by themselves: they go with the run."""
+    assert cluster.engine is not None
+    found = cluster.engine.containers({LABEL_RUN: cluster.run, LABEL_ROLE: ROLE_GUARD})
+    return {str(container.id) for container in found}
 
 
 def packets_taken(cluster: Cluster) -> int:
@@ -203,6 +211,19 @@ def test_rules_go_by_themselves_when_the_kit_is_killed(healthy_cluster: Cluster)
         return Pending(f"{len(left)} rules are there") if left else True
 
     wait_until(gone, label="the dead man's timer removes the rules", timeout_s=40, every_s=0.5)
+
+
+def test_rules_go_even_when_their_guard_is_killed(healthy_cluster: Cluster) -> None:
+    assert healthy_cluster.engine is not None
+    before = guards_of(healthy_cluster)
+    fault = CutNameServer(target="follower")
+    undo = fault.inject(healthy_cluster, fault.targets(healthy_cluster))
+    (guard,) = guards_of(healthy_cluster) - before
+    healthy_cluster.engine.kill(guard)
+    assert rules_of(healthy_cluster)
+    undo()
+    assert rules_of(healthy_cluster) == []
+    assert guards_of(healthy_cluster) == before
 
 
 def test_a_fault_that_ended_by_itself_is_not_passed_over(healthy_cluster: Cluster) -> None:

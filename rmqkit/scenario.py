@@ -1,4 +1,4 @@
-"""One run, joined: a cluster × traffic × a leader kill × the verdict.
+"""One run, joined: a cluster × traffic × a leader kill, or a schedule of faults × the verdict.
 
 What belongs here: the order of the steps. What does not: how a step is done, or how it is shown (``cli``).
 """
@@ -6,7 +6,8 @@ What belongs here: the order of the steps. What does not: how a step is done, or
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.topics import create_topic, delete_topic, wait_topic_everywhere
 from rmqkit.errors import FaultError
-from rmqkit.faults import Failover, kill_leader
+from rmqkit.faults import Failover, Injection, Schedule, injected, kill_leader
 from rmqkit.history import History
 from rmqkit.load import SteadyTraffic, read_back
 
@@ -91,11 +92,7 @@ def drill(
     history = history if history is not None else History()
     members = cluster.members.of(group)
     name = members[0].group
-    topic = f"rmqkit_drill_{secrets.token_hex(4)}"
-    create_topic(cluster, topic, queues=plan.queues, group=name)
-    try:
-        on_step(f"topic {topic} made; waiting until the followers have copied it")
-        wait_topic_everywhere(cluster, topic, group=name)
+    with _topic_of_its_own(cluster, "drill", group=name, queues=plan.queues, on_step=on_step) as topic:
         with SteadyTraffic(
             cluster.nameservers, topic=topic, history=history, threads=plan.threads, rate=plan.rate
         ) as traffic:
@@ -105,14 +102,107 @@ def drill(
                 on_step(f"{failover.successor} serves {failover.outage_s:.1f} s later; traffic goes on")
                 traffic.wait_acknowledged(plan.acked_after, timeout_s=cluster.timeout_s)
                 on_step(f"starting {failover.victim} again, and waiting until it has caught up")
-        on_step("traffic ended; waiting until every replica has everything")
-        cluster.wait_caught_up(name)
-        replicas = replica_addresses(members)
-        on_step(f"reading {len(replicas)} replicas back")
-        unread = read_back(cluster.pool, replicas, topic=topic, history=history)
-    finally:
-        delete_topic(cluster, topic, group=name)
+        unread = _read_all_back(cluster, members, topic=topic, history=history, on_step=on_step)
     return DrillResult(failover, judge(history, plan.thresholds(len(members))), history, unread)
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosResult:
+    """What a run under a schedule of faults found."""
+
+    group: str
+    schedule: Schedule
+    injections: tuple[Injection, ...]
+    verdict: Verdict
+    history: History
+    unread: Mapping[str, str]
+
+    @property
+    def outages(self) -> tuple[Outage, ...]:
+        """How long the service was away around each fault, as the sends bound it."""
+        return outages(self.history)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for ``--json``."""
+        return {
+            "verdict": self.verdict.as_dict(),
+            "group": self.group,
+            "schedule": self.schedule.as_dict(),
+            "faults": [
+                {
+                    "fault": each.fault.kind,
+                    "target": each.target,
+                    "timeline": [{"phase": phase.name, "at_s": round(phase.at_s, 4)} for phase in each.phases],
+                }
+                for each in self.injections
+            ],
+            "outages": [asdict(each) for each in self.outages],
+            "unread": dict(self.unread),
+        }
+
+
+def chaos(
+    cluster: Cluster,
+    schedule: Schedule,
+    *,
+    group: str | None = None,
+    plan: DrillPlan = DrillPlan(),
+    history: History | None = None,
+    on_step: Callable[[str], None] = lambda _text: None,
+) -> ChaosResult:
+    """Traffic through the schedule's faults in order, the cluster healthy between them; read every replica, judge.
+
+    Every step is checked before the first (:meth:`Schedule.check`). Raises what that and
+    :func:`~rmqkit.faults.injected` raise; whatever was injected is undone then, too.
+    """
+    history = history if history is not None else History()
+    members = cluster.members.of(group)
+    name = members[0].group
+    schedule.check(cluster)
+    done: list[Injection] = []
+    with _topic_of_its_own(cluster, "chaos", group=name, queues=plan.queues, on_step=on_step) as topic:
+        with SteadyTraffic(
+            cluster.nameservers, topic=topic, history=history, threads=plan.threads, rate=plan.rate
+        ) as traffic:
+            traffic.wait_acknowledged(plan.acked_before, timeout_s=cluster.timeout_s)
+            for number, step in enumerate(schedule.steps, 1):
+                on_step(f"{number}/{len(schedule.steps)} {step}")
+                traffic.run_for(step.gap_s)
+                with injected(
+                    cluster, step.fault, history=history, allow_quorum_loss=step.allow_quorum_loss
+                ) as injection:
+                    traffic.run_for(step.hold_s)
+                done.append(injection)
+                on_step(f"{injection}; {traffic.acknowledged} sends acknowledged so far")
+            traffic.wait_acknowledged(plan.acked_after, timeout_s=cluster.timeout_s)
+        unread = _read_all_back(cluster, members, topic=topic, history=history, on_step=on_step)
+    return ChaosResult(name, schedule, tuple(done), judge(history, plan.thresholds(len(members))), history, unread)
+
+
+@contextmanager
+def _topic_of_its_own(
+    cluster: Cluster, what: str, *, group: str, queues: int, on_step: Callable[[str], None]
+) -> Iterator[str]:
+    """A topic on every replica of ``group``, deleted at the end."""
+    topic = f"rmqkit_{what}_{secrets.token_hex(4)}"
+    create_topic(cluster, topic, queues=queues, group=group)
+    try:
+        on_step(f"topic {topic} made; waiting until the followers have copied it")
+        wait_topic_everywhere(cluster, topic, group=group)
+        yield topic
+    finally:
+        delete_topic(cluster, topic, group=group)
+
+
+def _read_all_back(
+    cluster: Cluster, members: tuple[Peer, ...], *, topic: str, history: History, on_step: Callable[[str], None]
+) -> dict[str, str]:
+    """Read every replica to its end; gives why one could not be."""
+    on_step("traffic ended; waiting until every replica has everything")
+    cluster.wait_caught_up(members[0].group)
+    replicas = replica_addresses(members)
+    on_step(f"reading {len(replicas)} replicas back")
+    return read_back(cluster.pool, replicas, topic=topic, history=history)
 
 
 def kill_leader_during(

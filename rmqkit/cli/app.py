@@ -201,6 +201,49 @@ def drill(
 
 
 @app.command()
+def chaos(
+    *,
+    seed: Annotated[int | None, typer.Option(help="draw the same faults as this seed did (default: a new one)")] = None,
+    duration: Annotated[
+        float | None, typer.Option(help="seconds that faults and gaps fill, recoveries not counted (default 60)")
+    ] = None,
+    faults: Annotated[
+        str | None, typer.Option(help="kinds to draw from (default kill,stop,restart,pause); docs/faults.md has all")
+    ] = None,
+    schedule: Annotated[Path | None, typer.Option(help="carry out the schedule that this file has, instead")] = None,
+    edition: Edition = None,
+    run: Run = None,
+    group: Group = None,
+    rate: Annotated[float, typer.Option(help="sends per second")] = 200.0,
+    threads: Annotated[int, typer.Option(help="sending threads")] = 4,
+    history: Annotated[Path | None, typer.Option(help="write every operation to this file as JSON lines")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
+    ] = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> int:
+    """Traffic under a schedule of faults that a seed repeats; read every replica back, verdict."""
+    from rmqkit.cli import chaos as command  # noqa: PLC0415
+
+    return command.run(
+        seed=seed,
+        duration=duration,
+        faults=faults,
+        schedule=schedule,
+        edition=edition,
+        run=run,
+        group=group,
+        rate=rate,
+        threads=threads,
+        history=history,
+        report=report,
+        timeout=timeout,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="a folder that --report wrote")],
     *,

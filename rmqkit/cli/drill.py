@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from rmqkit.checks import Outage
-from rmqkit.cli.common import own_cluster, say, settings, show
+from rmqkit.cli.common import settings, show
 from rmqkit.cli.drill_report import DrillReport
-from rmqkit.cluster.cluster import Cluster
+from rmqkit.cli.proof import bounds, check_new_file, export_history, started_or_own, steps
 from rmqkit.cluster.signals import sigterm_unwinds
-from rmqkit.errors import MachineError, UsageError
+from rmqkit.errors import UsageError
 from rmqkit.history import History
 from rmqkit.scenario import DrillPlan, DrillResult, drill
+
+FAILOVER = ("victim", "successor", "elections", "timeline", "unread")
+"""What a report keeps of the drill beside its verdict."""
 
 
 def run(
@@ -34,21 +34,14 @@ def run(
     """Run the drill; the exit code is the verdict's."""
     if not rate > 0 or threads < 1 or acked < 1:
         raise UsageError("--rate, --threads and --acked must be positive", hint="for example --rate 200 --threads 4")
-    if history is not None and history.exists():
-        raise UsageError(f"{history} exists already", hint="name a file that does not exist yet")
-    if history is not None and not os.access(history.parent, os.W_OK):
-        raise UsageError(f"{history.parent} is not a folder that can be written to", hint="name a file in one that is")
+    check_new_file(history)
     chosen = settings(edition=edition, timeout_s=timeout)
     if acked / rate > chosen.timeout_s / 2:
         raise UsageError(
             f"--acked {acked} at --rate {rate:g} takes {acked / rate:.0f} s; a wait ends after {chosen.timeout_s:g} s",
             hint="ask for fewer, send faster, or allow more time with --timeout",
         )
-    began = time.monotonic()
-
-    def step(text: str) -> None:
-        say(f"[{time.monotonic() - began:6.1f} s] {text}")
-
+    step = steps()
     record = History()
     options = {
         "edition": chosen.edition,
@@ -62,43 +55,22 @@ def run(
         told = stack.enter_context(DrillReport(report, history=record, options=options))
         if history is not None:
             # Also when the drill fails: then it is wanted most.
-            stack.callback(_export, record, history)
-        if run is None:
-            step(f"starting a cluster of edition {chosen.edition}")
-            cluster = stack.enter_context(Cluster.start(edition=chosen.edition, timeout_s=chosen.timeout_s))
-        else:
-            cluster = stack.enter_context(own_cluster(run, timeout_s=chosen.timeout_s))
+            stack.callback(export_history, record, history)
+        cluster = stack.enter_context(started_or_own(run, chosen, step))
         build = str(cluster.build_info())
         name = cluster.members.of(group)[0].group
         step(f"{cluster.status().group(name).summary} ({build})")
         plan = DrillPlan(rate=rate, threads=threads, acked_before=acked, acked_after=acked)
         told.of(cluster, group=name, plan=plan)
         result = drill(cluster, group=name, plan=plan, history=record, on_step=step)
-        told.ended(result)
+        facts = result.as_dict()
+        told.ended(result.verdict, failover={name: facts[name] for name in FAILOVER})
         if as_json:
             show([json.dumps({"build": build, **result.as_dict()}, indent=2)])
         else:
             show(_text(result, build))
         step("taking the cluster down" if run is None else "done; the cluster stays up")
     return result.verdict.exit_code
-
-
-def _export(record: History, path: Path) -> None:
-    if record.send_count == 0:
-        return
-    try:
-        record.export_jsonl(path)
-    except OSError as error:
-        raise MachineError(f"the history could not be written to {path}: {error}", hint="is the disk full?") from error
-    say(f"every operation is in {path}")
-
-
-def _bounds(outage: Outage) -> str:
-    if outage.upper_s is None:
-        return f"{outage.fault} of {outage.target}: the sends do not bound how long the service was away"
-    bounds = f"{outage.lower_s:.2f} to {outage.upper_s:.2f} s"
-    failed = f"{outage.refused} sends refused in between, {outage.unknown} of unknown outcome"
-    return f"{outage.fault} of {outage.target}: the service was away for {bounds} ({failed})"
 
 
 def _text(result: DrillResult, build: str) -> list[str]:
@@ -115,7 +87,7 @@ def _text(result: DrillResult, build: str) -> list[str]:
             f"{numbers['refused']} refused, {numbers['unknown']} unknown"
         ),
         f"nothing was acknowledged for {result.unavailable_s:.2f} s",
-        *(_bounds(each) for each in result.outages),
+        *(bounds(each) for each in result.outages),
         f"{numbers['read']} messages read back from {numbers['replicas']} replicas",
         *(f"{replica} was not read to its end: {why}" for replica, why in result.unread.items()),
         "",

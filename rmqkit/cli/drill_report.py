@@ -1,4 +1,4 @@
-"""``--report`` of the drill: what a report says of it, gathered while it goes on and written however it ends."""
+"""``--report`` of drill and chaos: what a report says of it, gathered while it goes on, written however it ends."""
 
 from __future__ import annotations
 
@@ -10,29 +10,41 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rmqkit.checks import Thresholds
+from rmqkit.checks import Thresholds, Verdict
 from rmqkit.cli.common import say
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.errors import RmqkitError
 from rmqkit.history import History
 from rmqkit.report import prepare_report, write_report
-from rmqkit.scenario import DrillPlan, DrillResult
+from rmqkit.scenario import DrillPlan
 
 
 class DrillReport:
-    """Use it with ``with`` around the drill. ``directory`` None: nothing is written.
+    """Use it with ``with`` around the drill, or whatever ``command`` is. ``directory`` None: nothing is written.
 
-    A drill that failed half-way is reported as well, when anything was sent: then its history is wanted most.
+    ``what`` was done to the cluster is the title's beginning. A run that failed half-way is reported as well, when
+    anything was sent: then its history is wanted most.
     """
 
-    def __init__(self, directory: Path | None, *, history: History, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        *,
+        history: History,
+        options: Mapping[str, Any],
+        command: str = "drill",
+        what: str = "Leader kill",
+    ) -> None:
         self._directory = directory
         self._history = history
         self._options = options
         self._cluster: dict[str, Any] = {}
         self._thresholds = Thresholds()
-        self._result: DrillResult | None = None
-        self._title = "Drill"
+        self._verdict: Verdict | None = None
+        self._facts: Mapping[str, Any] = {}
+        self._command = command
+        self._what = what
+        self._title = command.capitalize()
 
     def __enter__(self) -> Self:
         if self._directory is not None:
@@ -53,11 +65,12 @@ class DrillReport:
             "nameservers": list(cluster.nameservers),
         }
         self._thresholds = plan.thresholds(len(members))
-        self._title = f"Leader kill on {info.short}" if info else "Leader kill"
+        self._title = f"{self._what} on {info.short}" if info else self._what
 
-    def ended(self, result: DrillResult) -> None:
-        """The drill came to its end."""
-        self._result = result
+    def ended(self, verdict: Verdict, **facts: Any) -> None:
+        """It came to its end. ``facts`` go into the summary beside the verdict."""
+        self._verdict = verdict
+        self._facts = facts
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -74,10 +87,9 @@ class DrillReport:
             say(f"the report is {page}")
 
     def _write(self, directory: Path, error: BaseException | None) -> Path:
-        result = self._result
         summary: dict[str, Any] = {
             "format": 1,
-            "command": "drill",
+            "command": self._command,
             "started_at": datetime.fromtimestamp(int(self._began), tz=UTC).isoformat(),
             "duration_s": round(time.time() - self._began, 3),
             "ended_by": "verdict" if error is None else type(error).__name__,
@@ -85,20 +97,16 @@ class DrillReport:
             "cluster": self._cluster,
             "notes": []
             if error is None
-            else [f"The drill did not come to its end: {str(error) or type(error).__name__}"],
+            else [f"The {self._command} did not come to its end: {str(error) or type(error).__name__}"],
         }
-        if result is not None:
-            # The verdict is judged from the history; it has no second place from which it could differ.
-            facts = result.as_dict()
-            summary["failover"] = {
-                name: facts[name] for name in ("victim", "successor", "elections", "timeline", "unread")
-            }
+        # The verdict is judged from the history; it has no second place from which it could differ.
+        summary.update(self._facts)
         return write_report(
             directory,
             history=self._history,
             summary=summary,
             thresholds=self._thresholds,
-            verdict=result.verdict if result is not None else None,
+            verdict=self._verdict,
             title=self._title,
             command=["rmqkit", *sys.argv[1:]],
         )

@@ -1,7 +1,7 @@
 """What one peer of a DLedger group believes about its leader and term.
 
-What belongs here: DLedger requests that change nothing. What does not: which belief a majority shares
-(``rmqkit.cluster``), requests that would write or vote.
+What belongs here: DLedger requests that change nothing, and the one by which an operator moves leadership. What does
+not: which belief a majority shares (``rmqkit.cluster``), requests that would write or vote.
 
 Source: DLedgerServer.handleMetadata and DLedgerLeaderElector.handleHeartBeat of dledger 0.1 and 0.3.1.2,
 which read alike here.
@@ -71,6 +71,21 @@ class RaftClient:
             term=_STALE_TERM,
         )
         return answer.term
+
+    def transfer_leadership(self, to_peer_id: str, *, term: int) -> None:
+        """Ask this peer, the leader in ``term``, to hand leadership to ``to_peer_id``; returns when that one leads.
+
+        Raises RemoteError with the DLedger code of who refused: this peer (not the leader, another term, the other is
+        1,000 entries behind) or the other one. Known since dledger 0.2 (RocketMQ 4.8.0): an older peer never answers,
+        RequestTimeoutError. Source: DLedgerServer.handleLeadershipTransfer of 0.3.1.2.
+        """
+        self._ask(
+            DLedgerCode.LEADERSHIP_TRANSFER,
+            expect=DLedgerResponseCode.SUCCESS,
+            transferId=self.peer_id,
+            transfereeId=to_peer_id,
+            term=term,
+        )
 
     def metadata_command(self) -> Command:
         """The request of :meth:`metadata`, for who sends it ahead."""

@@ -76,6 +76,7 @@ class Cluster:
         self.start_times: StartTimes | None = None
         self._expected_down: set[str] = set()
         self._lock = threading.Lock()
+        self._build_info: BuildInfo | None = None
 
     # ---- making one -------------------------------------------------------------------------------------
 
@@ -217,7 +218,9 @@ class Cluster:
         """What the brokers' image was really built from; None on attached clusters."""
         if self.spec is None or self.engine is None:
             return None
-        return build_info(self.engine, self.spec.image_ref)
+        if self._build_info is None:
+            self._build_info = build_info(self.engine, self.spec.image_ref)
+        return self._build_info
 
     # ---- waiting ----------------------------------------------------------------------------------------
 
@@ -278,7 +281,7 @@ class Cluster:
                     hint="the lines above are its last; usual causes: a setting it refuses, too little memory",
                 )
 
-    # ---- acting (the kit's own clusters only) -----------------------------------------------------------
+    # ---- acting (the kit's own clusters only): on a peer, or on a service by its Compose name ("namesrv0") ----
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -312,27 +315,27 @@ class Cluster:
             return "host"
         return f"container:{self.container_of(NET_SERVICE)}"
 
-    def kill(self, peer: Peer) -> None:
+    def kill(self, peer: Peer | str) -> None:
         """SIGKILL, at once; the peer stays down until :meth:`start_peer`."""
         self._act(peer, down=True).kill(self.container_of(peer))
 
-    def terminate(self, peer: Peer) -> None:
+    def terminate(self, peer: Peer | str) -> None:
         """SIGTERM, without waiting for the end: a graceful stop, which in RocketMQ does not hand leadership over."""
         self._act(peer, down=True).kill(self.container_of(peer), signal="SIGTERM")
 
-    def start_peer(self, peer: Peer) -> None:
+    def start_peer(self, peer: Peer | str) -> None:
         """Start a peer that is down; it keeps its store and addresses. Does not wait."""
         self._act(peer, down=False).start(self.container_of(peer))
 
-    def pause(self, peer: Peer) -> None:
+    def pause(self, peer: Peer | str) -> None:
         """Freeze a peer: its sockets stay open, it answers nothing."""
         self._act(peer, down=None).pause(self.container_of(peer))
 
-    def unpause(self, peer: Peer) -> None:
+    def unpause(self, peer: Peer | str) -> None:
         """Let a frozen peer run on."""
         self._act(peer, down=None).unpause(self.container_of(peer))
 
-    def state(self, peer: Peer) -> ContainerState:
+    def state(self, peer: Peer | str) -> ContainerState:
         """What the engine says of the peer's container."""
         return self._act(peer, down=None).state(self.container_of(peer))
 
@@ -343,7 +346,8 @@ class Cluster:
     def _act(self, target: Peer | str, *, down: bool | None) -> Engine:
         self.container_of(target)
         assert self.engine is not None
-        if isinstance(target, Peer) and down is not None:
+        if down is not None:
+            service = target.service if isinstance(target, Peer) else target
             with self._lock:
-                (self._expected_down.add if down else self._expected_down.discard)(target.service)
+                (self._expected_down.add if down else self._expected_down.discard)(service)
         return self.engine

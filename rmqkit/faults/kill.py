@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
 
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
+from rmqkit.faults.fault import PeerFault, Undo, done_to_each
 from rmqkit.faults.timeline import Failover
-from rmqkit.faults.wrapper import check_quorum, leader_fault, undone
+from rmqkit.faults.wrapper import carried_out, check_quorum, leader_fault
 from rmqkit.history import History
 
 
@@ -50,22 +53,17 @@ def kill_peers(
     A fault that would leave no majority is refused with FaultError unless ``allow_quorum_loss``. At the end waits until
     every peer of the group has caught up.
     """
-    history = history if history is not None else History()
     check_quorum(cluster, peers, allow_quorum_loss=allow_quorum_loss)
-    names = ",".join(map(str, peers))
-    killed: list[Peer] = []
-
-    def bring_back() -> None:
-        with ExitStack() as starts:
-            for peer in killed:
-                starts.callback(cluster.start_peer, peer)
-        history.add_fault("kill", "healed", names)
-
-    with undone(bring_back, what=f"bringing {names} back"):
-        for peer in peers:
-            killed.append(peer)
-            cluster.kill(peer)
-        history.add_fault("kill", "injected", names)
+    with carried_out(cluster, Kill(), tuple(peers), groups=(peers[0].group,), history=history, timeout_s=timeout_s):
         yield
-    cluster.wait_caught_up(peers[0].group, timeout_s=timeout_s)
-    history.add_fault("kill", "restored", names)
+
+
+@dataclass(frozen=True, slots=True)
+class Kill(PeerFault):
+    """SIGKILL to peers; they are started again at the end, with the stores that they had."""
+
+    kind: ClassVar[str] = "kill"
+
+    def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
+        """Kill each."""
+        return done_to_each(targets, cluster.kill, cluster.start_peer)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.signals import held_back
 from rmqkit.cluster.status import GroupStatus, ask
-from rmqkit.errors import FaultError, NoLeaderError, RmqkitError, UsageError, WaitTimeoutError
+from rmqkit.errors import FaultError, NoLeaderError, UsageError, WaitTimeoutError
+from rmqkit.faults.fault import Fault, Undo
 from rmqkit.faults.timeline import Failover, Phase, observe
+from rmqkit.faults.undone import undone
 from rmqkit.history import History
 from rmqkit.waiting import Pending, wait_until
 
@@ -44,23 +47,101 @@ def check_quorum(cluster: Cluster, victims: Sequence[Peer], *, allow_quorum_loss
         )
 
 
-@contextmanager
-def undone(undo: Callable[[], None], *, what: str) -> Iterator[None]:
-    """Call ``undo`` at the end, whatever happens, with signals held back.
+@dataclass(slots=True)
+class Injection:
+    """A fault that was injected: to whom, and when. ``phases`` grows when the context manager ends."""
 
-    When the block failed, a failing undo is added to its error as a note: it never takes that error's place.
+    fault: Fault
+    targets: tuple[Peer, ...]
+    target: str
+    """How the history names what it was done to: the peers' ids, or a NameServer."""
+    started: float = field(default_factory=time.monotonic)
+    phases: list[Phase] = field(default_factory=list)
+
+    def reached(self, name: str) -> None:
+        """A step came now."""
+        self.phases.append(Phase(name, time.monotonic() - self.started))
+
+    def at(self, name: str) -> float:
+        """Seconds from the start to "injected", "healed" or "restored". KeyError while it has not come."""
+        for phase in self.phases:
+            if phase.name == name:
+                return phase.at_s
+        raise KeyError(name)
+
+    def __str__(self) -> str:
+        steps = ", ".join(f"{phase.name} {phase.at_s:.1f} s" for phase in self.phases)
+        return f"{self.fault.kind} of {self.target}: {steps}"
+
+
+@contextmanager
+def injected(
+    cluster: Cluster,
+    fault: Fault,
+    *,
+    history: History | None = None,
+    allow_quorum_loss: bool = False,
+    timeout_s: float | None = None,
+) -> Iterator[Injection]:
+    """Inject a fault into a healthy cluster, yield, undo it whatever happens, and wait until all have caught up.
+
+    Its steps go into ``history``: injected, healed, restored. ``timeout_s`` bounds the return. Raises FaultError where
+    it cannot work here (:meth:`Fault.why_not`), the cluster is not healthy before, or a group would lose its majority
+    and ``allow_quorum_loss`` is not given; NotFoundError for a name that there is not; NotReadyError where the cluster
+    does not recover.
     """
-    try:
-        yield
-    except BaseException as error:
-        with held_back():
-            try:
-                undo()
-            except RmqkitError as second:
-                error.add_note(f"Besides, {what} failed: {second}")
-        raise
-    with held_back():
-        undo()
+    if why := fault.why_not(cluster):
+        raise FaultError(f"cannot {fault} here: {why}")
+    fault.check_names(cluster)
+    groups = fault.groups(cluster)
+    for group in groups:
+        _healthy_leader(cluster, group)
+    targets = fault.targets(cluster)
+    for out in fault.out_at_once(targets):
+        check_quorum(cluster, out, allow_quorum_loss=allow_quorum_loss)
+    with carried_out(cluster, fault, targets, groups=groups, history=history, timeout_s=timeout_s) as injection:
+        yield injection
+
+
+@contextmanager
+def carried_out(
+    cluster: Cluster,
+    fault: Fault,
+    targets: tuple[Peer, ...],
+    *,
+    groups: Sequence[str],
+    history: History | None,
+    timeout_s: float | None,
+) -> Iterator[Injection]:
+    """The part of :func:`injected` after its checks: do, record, yield, undo, wait. For faults that have their own."""
+    history = history if history is not None else History()
+    injection = Injection(fault, targets, fault.target_text(cluster, targets))
+    undos: list[Undo] = []
+
+    def reach(step: str) -> None:
+        history.add_fault(fault.kind, step, injection.target)
+        injection.reached(step)
+
+    def undo() -> None:
+        if undos:
+            undos[0]()
+        if injection.phases:
+            reach("healed")
+
+    with undone(undo, what=f"bringing {injection.target} back"):
+        if fault.brief:
+            # The undo is in hand before a signal can come between.
+            with held_back():
+                undos.append(fault.inject(cluster, targets))
+            reach("injected")
+        else:
+            reach("injected")
+            undos.append(fault.inject(cluster, targets))
+        yield injection
+        fault.settle(cluster, targets)
+    for group in groups:
+        cluster.wait_caught_up(group, timeout_s=timeout_s)
+    reach("restored")
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from rmqkit.load.plan import SendPlan
 from rmqkit.load.recording import sender_name
 from rmqkit.load.team import Team
 from rmqkit.load.worker import Shift, Worker
-from rmqkit.waiting import Pending, wait_until
+from rmqkit.waiting import Deadline, Pending, wait_until
 
 MARGIN_S = 5.0
 
@@ -99,6 +99,17 @@ class SteadyTraffic:
         except WaitTimeoutError as error:
             error.hint = "is the group without a leader? `rmqkit status` tells"
             raise
+
+    def run_for(self, seconds: float) -> None:
+        """Let it go on for ``seconds``, whatever becomes of the sends. Raises what a thread raised."""
+        end = Deadline.after(seconds)
+
+        def probe() -> bool | Pending:
+            self._team.check()
+            return end.passed or Pending(f"{self._acked} sends acknowledged so far")
+
+        # Its own end comes well before the wait's: that one is for a clock that stands still.
+        wait_until(probe, label=f"{seconds:g} s of traffic", timeout_s=seconds + 60, every_s=0.05)
 
     def _work(self, number: int, stop: threading.Event) -> None:
         assert self._shift is not None

@@ -12,8 +12,8 @@ MEANING = {
     "registered": "every NameServer shows {target} as broker 0",
     "serves": "{target} serves as master, as its live config says",
     "acked": "first send acknowledged by {target}",
-    "healed": "{target} was started again",
-    "restored": "{target} is back and has caught up",
+    "healed": "{target}: what was done to it was undone",
+    "restored": "{target} is back, every peer has caught up",
 }
 """What the steps that ``faults/`` records mean; others are shown by their names."""
 

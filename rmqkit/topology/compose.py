@@ -15,13 +15,15 @@ from typing import Final
 from rmqkit.errors import SpecError
 from rmqkit.topology import composedoc as doc
 from rmqkit.topology import composehost as host
-from rmqkit.topology import names
+from rmqkit.topology import names, rules
 from rmqkit.topology.brokerconf import DATA_DIR, broker_config, nameserver_config
 from rmqkit.topology.layout import LOOPBACK, NET_UID
 from rmqkit.topology.spec import NET_SERVICE, ClusterSpec, GroupSpec, NameServerSpec, PeerSpec, Topology
 from rmqkit.topology.values import Values, Variable, literal
 from rmqkit.topology.yamltext import Anchor, Merge, Node, Note, yaml_text
 
+HOLD_DIR: Final = "/hold"
+"""Where a pod's net container mounts the limited stores."""
 _PER_PEER_KEYS: Final = ("listenPort", "brokerIP1", "dLegerSelfId")
 
 
@@ -104,6 +106,8 @@ class _Renderer:
         self.spare = spare
         self.build = build
         self.pod = spec.topology is Topology.POD
+        self.limit = rules.store_limit(spec.store)
+        self.named = spec.store == "volume" or bool(self.limit)
         self.labels: dict[str, Node] = {key: literal(value) for key, value in labels.items()}
 
     def document(self) -> Mapping[str, Node]:
@@ -129,7 +133,7 @@ class _Renderer:
         tree["services"] = services
         if self.pod:
             tree["networks"] = {"default": {"labels": self._labels(names.ROLE_NET)}}
-        if self.spec.store == "volume":
+        if self.named:
             tree["volumes"] = Note(self._volumes(), doc.SHARED_STORE)
         if self.build:
             tree["secrets"] = Note(host.secrets(self.values), doc.SECRETS)
@@ -179,6 +183,10 @@ class _Renderer:
             "tmpfs": Note([DATA_DIR], doc.POD_NET_TMPFS),
             "labels": self._labels(names.ROLE_NET),
         }
+        if self.limit:
+            stores = [self.spec.service_of(group, peer) for group, peer in self.spec.all_peers()]
+            held: list[Node] = [f"{volume_name(store)}:{HOLD_DIR}/{store}" for store in stores]
+            service["volumes"] = Note(held, doc.POD_HOLDS)
         return Note(service, doc.POD_NET)
 
     def _nameserver(self, server: NameServerSpec, *, builds: bool) -> Node:
@@ -208,6 +216,8 @@ class _Renderer:
         for key in _PER_PEER_KEYS:
             environment[f"RMQ_CONF_{key}"] = self._broker_value(group, peer, key, config[key])
         environment |= {f"RMQ_CONF_{key}": literal(value) for key, value in peer.config.items()}
+        if self.spec.own_clocks:
+            environment["RMQ_FAKETIME"] = "yes"
         servers = [server.name for server in self.spec.nameservers]
         service: dict[str, Node] = {
             "<<": Merge(("process",)),
@@ -297,7 +307,7 @@ class _Renderer:
 
     def _volume(self, service: str, prefix: str) -> str:
         stored = volume_name(service)
-        if self.spec.store != "volume":
+        if not self.named:
             stored = f"{literal(self.spec.store)}/{service}"
         return f"{self.values(f'{prefix}_STORE', stored, doc.STORE, nested=True)}:{DATA_DIR}"
 
@@ -308,7 +318,11 @@ class _Renderer:
             tree[volume_name(server.name)] = {"labels": labels}
         for group, peer in self.spec.all_peers():
             labels = self._labels(names.ROLE_BROKER, self._peer_labels(group, peer))
-            tree[volume_name(self.spec.service_of(group, peer))] = {"labels": labels}
+            limited: dict[str, Node] = {}
+            if self.limit:
+                options = f"size={self.limit},mode=1777"
+                limited = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": options}}
+            tree[volume_name(self.spec.service_of(group, peer))] = {**limited, "labels": labels}
         return tree
 
 

@@ -21,6 +21,7 @@ POD_NO_HEALTHCHECK: Final = (
     "Readiness is asked over the protocol; probes every few seconds would cost the test its CPU."
 )
 POD_NET: Final = "Owns the network namespace that all others join: one address for clients, peers and followers."
+POD_HOLDS: Final = "Limited stores are in memory: held here, they outlive their brokers' containers."
 POD_NET_TMPFS: Final = "In the place of the image's volume, which would be left behind without a name."
 NAMESERVER_ENVIRONMENT: Final = "What every NameServer has. RMQ_CONF_<key>=<value> becomes a line of namesrv.conf."
 GROUP_ENVIRONMENT: Final = """\

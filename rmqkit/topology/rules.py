@@ -112,15 +112,25 @@ def check_edition(field: str, value: str) -> None:
         )
 
 
+def store_limit(value: str) -> str:
+    """The size in ``limited:256m``, as the kernel takes it; empty for every other store."""
+    return value.removeprefix("limited:") if value.startswith("limited:") else ""
+
+
 def check_store(field: str, value: str) -> None:
-    """Where stores live: named volumes, or directories below an absolute path of the host."""
+    """Where stores live: named volumes, limited ones of a pod, or directories below an absolute path of the host."""
     if value == "volume":
+        return
+    if value.startswith("limited"):
+        if not _HEAP.fullmatch(store_limit(value)):
+            raise SpecError(f"{field}={value!r} has no size", hint="write it as limited:256m or limited:2g")
         return
     if not value.startswith("/") or value == "/" or any(mark in value for mark in ":\r\n\0"):
         raise SpecError(
-            f"{field}={value!r} is neither 'volume' nor an absolute path",
+            f"{field}={value!r} is neither 'volume' nor 'limited:SIZE' nor an absolute path",
             hint="use 'volume' (a named one for each process) or a directory such as /srv/rocketmq; a tmpfs "
-            "will not do: it is empty after kill and start, and the peer returns without vote and messages",
+            "will not do: it is empty after kill and start, and the peer returns without vote and messages "
+            "(the limited stores of a pod, 'limited:256m', are held in memory by its net container)",
         )
 
 

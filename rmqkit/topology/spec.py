@@ -51,6 +51,10 @@ class ClusterSpec:
     ``config`` and ``nameserver_config`` are extra keys of broker.conf and namesrv.conf for every process; a
     peer's own ``config`` wins over the cluster's. ``name`` is the Compose project of the rendered file; a cluster that
     the kit starts is named by its run instead.
+
+    ``store`` is ``volume``, a directory, or in a pod ``limited:256m``: each broker's store is so large and no larger,
+    in memory, and outlives its broker, so that disks can be filled. ``own_clocks`` gives each broker a clock that can
+    be set apart from the machine's.
     """
 
     name: str
@@ -67,6 +71,7 @@ class ClusterSpec:
     nameserver_heap: str = "256m"
     restart: bool = False
     store: str = "volume"
+    own_clocks: bool = False
 
     def __post_init__(self) -> None:
         rules.check_project_name("name", self.name)
@@ -102,6 +107,11 @@ class ClusterSpec:
         services = [NET_SERVICE] if self.topology is Topology.POD else []
         services += [server.name for server in self.nameservers]
         check_unique("service name", services + [self.service_of(group, peer) for group, peer in self.all_peers()])
+        if self.topology is not Topology.POD and rules.store_limit(self.store):
+            raise SpecError(
+                f"store={self.store!r} on hosts: what is in memory is gone when the broker ends",
+                hint="limited stores are for test pods; use 'volume' or a directory",
+            )
         if self.topology is Topology.POD:
             self._check_pod()
         else:

@@ -289,7 +289,10 @@ class Channel:
                 raise self._failure.error(request_sent=True)
             left = ticket.deadline - time.monotonic()
             if left <= 0:
-                raise self._timed_out(ticket.code, ticket.timeout_s, sent=True, why="no answer came")
+                # Who waited for a frozen peer before asks late for an answer that has been here for long.
+                if not self._looks_stale() and ticket.got is None:
+                    raise self._timed_out(ticket.code, ticket.timeout_s, sent=True, why="no answer came")
+                continue
             if self._reader.acquire(blocking=False):
                 try:
                     while ticket.got is None and self._failure is None and left > 0:

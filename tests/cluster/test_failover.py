@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from audits import assert_nothing_lost, term_of
 
-from rmqkit.checks import Thresholds, VerdictStatus, judge, longest_gap_s
+from rmqkit.checks import longest_gap_s
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused
 from rmqkit.cluster import Cluster
-from rmqkit.cluster.peers import Peer
 from rmqkit.faults import kill_leader, kill_peers, stop_leader
 from rmqkit.fixtures.helpers import RmqAdmin, RmqConsumer, RmqProducer
 from rmqkit.history import History
 from rmqkit.load import SteadyTraffic, read_back
-from rmqkit.scenario import replica_addresses
 from rmqkit.waiting import Pending, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.failover]
-
-
-def term_of(cluster: Cluster, peer: Peer) -> int:
-    other = next(each for each in cluster.members.of(peer.group) if each != peer)
-    return cluster.raft(peer).term(other_peer_id=other.id)
-
-
-def assert_nothing_lost(cluster: Cluster, topic: str, history: History) -> None:
-    group = cluster.wait_caught_up()
-    replicas = replica_addresses(tuple(view.peer for view in group.peers))
-    unread = read_back(cluster.pool, replicas, topic=topic, history=history)
-    verdict = judge(history, Thresholds(min_acked_before=100, min_acked_after=50, min_replicas=3))
-    assert verdict.status is VerdictStatus.PASSED, f"{verdict}\n{unread}"
 
 
 def test_a_successor_is_elected_and_serves(

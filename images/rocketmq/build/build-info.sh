@@ -16,7 +16,7 @@ cat "$@" | awk '
         if (value["edition"] == "") value["edition"] = value["rocketmq_ref"]
         n = split("edition source requested_source rocketmq_version rocketmq_ref rocketmq_commit rocketmq_checksum " \
             "dledger_version dledger_source dledger_ref dledger_commit dledger_checksum dledger_jar " \
-            "build_jdk runtime_jdk build_seconds iptables driver note", keys, " ")
+            "build_jdk runtime_jdk build_seconds iptables tc faketime driver note", keys, " ")
         printf "{"
         for (i = 1; i <= n; i++) if (keys[i] in value && value[keys[i]] != "")
             printf "%s\n  %s: %s", (printed++ ? "," : ""), quoted(keys[i]), quoted(value[keys[i]])

@@ -101,6 +101,28 @@ def test_nothing_is_sent_after_the_block(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("rmqkit-load-")]
 
 
+def test_it_goes_on_for_a_time_whatever_becomes_of_the_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer_with(monkeypatch, refused)
+    history = History()
+    began = time.monotonic()
+    with traffic(history) as running:
+        running.run_for(0.5)
+    assert 0.5 <= time.monotonic() - began < 10
+    assert history.send_count > 0
+    assert running.acknowledged == 0
+
+
+def test_a_thread_that_failed_ends_the_time_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(message: OutgoingMessage) -> SendOutcome:
+        raise ZeroDivisionError(message.topic)
+
+    answer_with(monkeypatch, broken)
+    began = time.monotonic()
+    with pytest.raises(ZeroDivisionError), traffic(History()) as running:
+        running.run_for(120)
+    assert time.monotonic() - began < 60
+
+
 def test_the_rate_is_held_whatever_an_answer_takes() -> None:
     pace = Pace(10.0, interval_s=2.0)
     assert pace.left_s(7.0) == 3.0

@@ -212,6 +212,25 @@ def test_stores_can_lie_in_a_directory_of_the_host() -> None:
     assert tree["services"]["n1"]["volumes"] == [f"/srv/rmq/n1:{DATA_DIR}"]
 
 
+def test_limited_stores_have_a_size_and_are_held_by_the_net_container() -> None:
+    """A tmpfs volume is emptied when its last container ends: the one that outlives every broker mounts it too."""
+    tree = document(pod(store="limited:256m"))
+    for name in ("n0", "n1", "n2"):
+        stored = tree["volumes"][volume_name(name)]["driver_opts"]
+        assert stored == {"type": "tmpfs", "device": "tmpfs", "o": "size=256m,mode=1777"}
+        assert f"{volume_name(name)}:{DATA_DIR}" in tree["services"][name]["volumes"]
+        assert f"{volume_name(name)}:/hold/{name}" in tree["services"]["net"]["volumes"]
+    assert "driver_opts" not in tree["volumes"][volume_name("namesrv0")]
+    assert "volumes" not in document(pod())["services"]["net"]
+
+
+def test_clocks_of_their_own_are_the_brokers_and_only_when_asked_for() -> None:
+    services = document(pod(own_clocks=True))["services"]
+    having = {name for name, each in services.items() if "RMQ_FAKETIME" in each.get("environment", {})}
+    assert having == {"n0", "n1", "n2"}
+    assert "RMQ_FAKETIME" not in render_compose(pod())
+
+
 def test_production_is_restarted_watched_and_bounded() -> None:
     for service in document(ClusterSpec.stock())["services"].values():
         assert service["restart"] == "unless-stopped"

@@ -127,6 +127,22 @@ def test_silence_ends_at_the_deadline_and_the_request_counts_as_sent(start_peer:
         assert "does not know a request code gives no answer" in str(caught.value)
 
 
+def test_an_answer_that_came_in_time_is_taken_by_who_asks_for_it_late(start_peer: Start) -> None:
+    """As when somebody waited for a frozen peer's answer before: the others' have been here for long."""
+    with Channel.open(start_peer(echo).address) as channel:
+        early = [channel.begin(Command.request(1, ext={"text": text}), timeout_s=0.1) for text in "ab"]
+        until(lambda: time.monotonic() > early[1].deadline and bool(channel._readable.poll(0)))
+        assert [ticket.answer().ext["text"] for ticket in early] == ["a", "b"]
+
+
+def test_a_connection_that_was_lost_in_time_is_no_time_out_for_who_asks_late(start_peer: Start) -> None:
+    with Channel.open(start_peer(lambda stream: reset(stream) if stream.recv(1) else None).address) as channel:
+        early = channel.begin(Command.request(1), timeout_s=0.1)
+        until(lambda: time.monotonic() > early.deadline and bool(channel._readable.poll(0)))
+        with pytest.raises(ConnectionLostError):
+            early.answer()
+
+
 def test_a_late_answer_is_dropped_and_the_channel_goes_on(start_peer: Start) -> None:
     def behave(stream: socket.socket) -> None:
         late: list[Command] = []

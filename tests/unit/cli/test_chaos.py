@@ -1,0 +1,171 @@
+"""Promises of ``rmqkit chaos`` around the run itself: the plan it makes, what it says, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rmqkit.checks import Thresholds, judge
+from rmqkit.cli import EXIT_CLUSTER, EXIT_OK, main
+from rmqkit.cluster.peers import from_spec
+from rmqkit.errors import NotReadyError
+from rmqkit.faults import Injection, Kill, NameServerKill, Pause, Schedule, Step, Transfer
+from rmqkit.history import History, Outcome, ReadRecord, SendRecord
+from rmqkit.scenario import ChaosResult
+from rmqkit.topology.spec import ClusterSpec
+
+Ran = tuple[int, str, str]
+
+
+class Chaos:
+    """Stands for the scenario: remembers the schedules that it was given; ``error`` is what it raises."""
+
+    def __init__(self) -> None:
+        self.schedules: list[Schedule] = []
+        self.error: Exception | None = None
+        self.passes = True
+
+    def __call__(self, _cluster: object, schedule: Schedule, *, history: History, **_: object) -> ChaosResult:
+        self.schedules.append(schedule)
+        if self.error is not None:
+            raise self.error
+        history.add_run_prefix("m-")
+        done = []
+        for number, step in enumerate(schedule.steps):
+            history.add_send(SendRecord(f"m-{number}", "T", 0, 1, Outcome.ACKNOWLEDGED, 0, number, "", ""))
+            injection = Injection(step.fault, (), "n1")
+            for phase in ("injected", "healed", "restored"):
+                injection.reached(phase)
+                history.add_fault(step.fault.kind, phase, "n1")
+            done.append(injection)
+            if self.passes:
+                history.add_read(ReadRecord("n0", f"m-{number}", "T", 0, number))
+        history.reader_done("n0", reached_end=True)
+        verdict = judge(history, Thresholds(min_acked_before=0, min_acked_after=0, min_replicas=1))
+        return ChaosResult("RaftNode00", schedule, tuple(done), verdict, history, {})
+
+
+@pytest.fixture
+def chaos(monkeypatch: pytest.MonkeyPatch) -> Chaos:
+    scenario = Chaos()
+    members = from_spec(ClusterSpec.pod(base_port=20000, name="t"))
+    cluster: Any = SimpleNamespace(
+        members=members,
+        services=("n0", "n1", "n2"),
+        build_info=lambda: None,
+        status=lambda: SimpleNamespace(group=lambda name: SimpleNamespace(summary=f"{name}: all agree")),
+        nameservers=("127.0.0.1:20000",),
+        run="t",
+    )
+
+    @contextmanager
+    def up(*_: object) -> Iterator[Any]:
+        yield cluster
+
+    monkeypatch.setattr("rmqkit.cli.chaos.chaos", scenario)
+    monkeypatch.setattr("rmqkit.cli.chaos.started_or_own", up)
+    return scenario
+
+
+@pytest.fixture
+def ran(capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    def run(*argv: str) -> Ran:
+        code = main(["chaos", *argv])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run
+
+
+def test_the_seed_says_what_is_done(chaos: Chaos, ran: Callable[..., Ran]) -> None:
+    for _ in range(2):
+        assert ran("--seed", "7", "--duration", "60", "--faults", "kill,pause")[0] == EXIT_OK
+    first, second = chaos.schedules
+    assert first == second == Schedule.random(7, duration_s=60, kinds=[Kill, Pause])
+
+
+def test_without_a_seed_there_is_a_new_one_each_time_which_is_told_and_repeats_the_run(
+    chaos: Chaos, ran: Callable[..., Ran]
+) -> None:
+    again = []
+    for _ in range(2):
+        code, out, err = ran()
+        assert code == EXIT_OK
+        told = re.findall(r"this run again: rmqkit chaos (.*)", out + err)
+        assert len(told) == 2
+        assert told[0] == told[1], "once at the start, once with the result"
+        again.append(told[0])
+    assert again[0] != again[1]
+    assert ran(*again[0].split())[0] == EXIT_OK
+    assert chaos.schedules[2] == chaos.schedules[0] != chaos.schedules[1]
+
+
+def test_the_answer_names_every_fault_and_what_it_did(chaos: Chaos, ran: Callable[..., Ran]) -> None:
+    code, out, err = ran("--seed", "1", "--duration", "30", "--faults", "nameserver-kill")
+    assert code == EXIT_OK
+    for line in chaos.schedules[0].lines():
+        assert line in err
+    assert out.count("nameserver-kill of n1: injected 0.0 s, healed 0.0 s, restored 0.0 s") == len(
+        chaos.schedules[0].steps
+    )
+    assert "messages read back from 1 replicas" in out
+    assert "PASSED" in out
+
+
+def test_the_json_answer_holds_the_schedule_that_can_be_given_back(
+    chaos: Chaos, ran: Callable[..., Ran], tmp_path: Path
+) -> None:
+    code, out, _ = ran("--seed", "3", "--faults", "kill,nameserver-kill", "--json")
+    assert code == EXIT_OK
+    written = tmp_path / "steps.json"
+    written.write_text(json.dumps(json.loads(out)["schedule"]), encoding="utf-8")
+    code, _, err = ran("--schedule", str(written))
+    assert code == EXIT_OK
+    assert chaos.schedules[0] == chaos.schedules[1]
+    assert f"this run again: rmqkit chaos --schedule {written}" in err
+
+
+def test_a_written_schedule_is_carried_out_as_it_stands(chaos: Chaos, ran: Callable[..., Ran], tmp_path: Path) -> None:
+    written = tmp_path / "steps.json"
+    written.write_text('{"steps": [{"fault": "nameserver-kill", "gap_s": 1, "hold_s": 2}]}', encoding="utf-8")
+    assert ran("--schedule", str(written))[0] == EXIT_OK
+    assert chaos.schedules == [Schedule((Step(NameServerKill(), gap_s=1, hold_s=2),))]
+
+
+def test_what_the_cluster_cannot_have_is_left_out_with_a_line(
+    chaos: Chaos, ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Transfer, "why_not", lambda _fault, _cluster: "n0 is too old; take another")
+    code, _, err = ran("--seed", "1", "--faults", "transfer,kill", "--duration", "60")
+    assert code == EXIT_OK
+    assert "transfer is left out: n0 is too old; take another" in err
+    assert {step.fault.kind for step in chaos.schedules[0].steps} == {"kill"}
+    code, _, err = ran("--faults", "transfer")
+    assert code == EXIT_CLUSTER
+    assert "can have none of the faults" in err
+    assert len(chaos.schedules) == 1
+
+
+def test_every_failure_says_how_to_repeat_it(chaos: Chaos, ran: Callable[..., Ran]) -> None:
+    chaos.error = NotReadyError("it did not come back")
+    code, out, err = ran("--seed", "5")
+    assert (code, out) == (EXIT_CLUSTER, "")
+    assert err.splitlines()[-1] == (
+        "This run again: rmqkit chaos --seed 5 --duration 60 --faults kill,stop,restart,pause"
+    )
+
+
+def test_the_exit_code_is_the_verdicts(chaos: Chaos, ran: Callable[..., Ran]) -> None:
+    chaos.passes = False
+    code, out, _ = ran("--seed", "5")
+    assert code == 1
+    assert "FAILED" in out
+    assert "rmqkit chaos --seed 5" in out

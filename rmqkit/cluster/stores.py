@@ -88,6 +88,8 @@ def _run(
     writable: bool,
 ) -> list[str] | None:
     """None when it ended well; else what it said."""
+    from docker.types import LogConfig  # noqa: PLC0415 - costs 0.25 s, so not at start
+
     api = engine.client.api
     said = bytearray()
     with translated(f"run a container beside {peer}"):
@@ -102,7 +104,7 @@ def _run(
                 volumes_from=[f"{container}:{'rw' if writable else 'ro'}"],
                 network_mode="none",
                 # Or the engine would keep a second copy of the archive as the container's log.
-                log_config={"Type": "none"},
+                log_config=LogConfig(type="none"),
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges:true"],
                 read_only=True,

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rmqkit.checks import Outage, Thresholds, Verdict, judge, longest_gap_s, outages
+from rmqkit.checks import Outage, Thresholds, Verdict, judge, longest_gap_s, lost_ids, outages
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.topics import create_topic, delete_topic, wait_topic_everywhere
 from rmqkit.errors import FaultError
 from rmqkit.faults import Failover, kill_leader
+from rmqkit.forensics import Places, locate
 from rmqkit.history import History
 from rmqkit.load import Load, SteadyTraffic, read_back
 
@@ -45,6 +46,8 @@ class DrillResult:
     verdict: Verdict
     history: History
     unread: Mapping[str, str]
+    places: Places | None = None
+    """Where the messages are that the verdict calls lost; None where it calls none so."""
 
     @property
     def unavailable_s(self) -> float:
@@ -69,6 +72,7 @@ class DrillResult:
             "unavailable_s": round(self.unavailable_s, 4),
             "outages": [asdict(each) for each in self.outages],
             "unread": dict(self.unread),
+            "lost": self.places.as_dict() if self.places is not None else None,
         }
 
 
@@ -107,9 +111,31 @@ def drill(
         replicas = replica_addresses(members)
         on_step(f"reading {len(replicas)} replicas back")
         unread = read_back(cluster.pool, replicas, topic=topic, history=history)
+        verdict = judge(history, plan.thresholds(len(members)))
+        # Before the topic goes: its consume queues go with it.
+        places = find_lost(cluster, verdict, history, group=name, on_step=on_step)
     finally:
         delete_topic(cluster, topic, group=name)
-    return DrillResult(failover, judge(history, plan.thresholds(len(members))), history, unread)
+    return DrillResult(failover, verdict, history, unread, places)
+
+
+def find_lost(
+    cluster: Cluster,
+    verdict: Verdict,
+    history: History,
+    *,
+    group: str | None = None,
+    on_step: Callable[[str], None] = lambda _text: None,
+) -> Places | None:
+    """Look for the messages that the verdict calls lost, the first hundred of them; None where it calls none so.
+
+    Never raises for a cluster that is down: what could not be asked is in the answer.
+    """
+    if not any(violation.kind in ("acknowledged-lost", "consumer-lost") for violation in verdict.violations):
+        return None
+    lost = lost_ids(history)
+    on_step(f"{len(lost)} acknowledged messages are missing; looking for them on every replica and in its files")
+    return locate(cluster, lost, history, group=group)
 
 
 def kill_leader_during(

@@ -120,4 +120,5 @@ def _text(result: DrillResult, build: str) -> list[str]:
         *(f"{replica} was not read to its end: {why}" for replica, why in result.unread.items()),
         "",
         str(result.verdict),
+        *(("", *result.places.lines()) if result.places is not None else ()),
     ]

@@ -93,6 +93,9 @@ class DrillReport:
             summary["failover"] = {
                 name: facts[name] for name in ("victim", "successor", "elections", "timeline", "unread")
             }
+            if facts["lost"] is not None:
+                summary["lost"] = facts["lost"]
+                summary["notes"] = [*summary["notes"], *(f"Lost: {line}" for line in _kinds(facts["lost"]))]
         return write_report(
             directory,
             history=self._history,
@@ -102,3 +105,7 @@ class DrillReport:
             title=self._title,
             command=["rmqkit", *sys.argv[1:]],
         )
+
+
+def _kinds(lost: Mapping[str, Any]) -> list[str]:
+    return [f"{count} {kind}" for kind, count in lost["kinds"].items()]

@@ -7,6 +7,7 @@ something is missing at all (``rmqkit.checks``), reading files (``rmqkit.store``
 from __future__ import annotations
 
 from rmqkit.forensics.locate import LIMIT, locate
-from rmqkit.forensics.places import Kind, LogPlace, Place, Places, ReplicaView, Told, classify
+from rmqkit.forensics.places import Kind, LogPlace, Place, ReplicaView, Told, classify
+from rmqkit.forensics.words import Places
 
 __all__ = ["LIMIT", "Kind", "LogPlace", "Place", "Places", "ReplicaView", "Told", "classify", "locate"]

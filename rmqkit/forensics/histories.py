@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from rmqkit.forensics.places import Told
 from rmqkit.history import Columns, History, Outcome, split_id
 
@@ -34,6 +32,8 @@ def received_of(history: History, ids: Sequence[str]) -> frozenset[str] | None:
 
 def _rows(columns: Columns, ids: Sequence[str], names: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
     """Id and the named values of each row of one of the ids, in order."""
+    import numpy as np  # noqa: PLC0415 - what starts up need not import it
+
     wanted = {split_id(message_id): message_id for message_id in ids}
     numbers = np.array(sorted({number for _, number in wanted}), np.int64)
     stems = columns.texts("id_stem")

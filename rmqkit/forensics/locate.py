@@ -17,7 +17,8 @@ from rmqkit.cluster.cluster import Cluster
 from rmqkit.forensics.asking import Asked
 from rmqkit.forensics.files import StoreFiles, read_files
 from rmqkit.forensics.histories import received_of, told_of
-from rmqkit.forensics.places import IdOf, Places, Told, classify
+from rmqkit.forensics.places import IdOf, Told, classify
+from rmqkit.forensics.words import Places
 from rmqkit.history import History
 from rmqkit.load.readback import unique_key
 

@@ -120,18 +120,6 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """What became of each message that was looked for. ``left_out``: how many were not, for want of time."""
-
-    places: tuple[Place, ...]
-    left_out: int = 0
-
-    def of(self, kind: Kind) -> tuple[str, ...]:
-        """The ids of one kind."""
-        return tuple(place.message_id for place in self.places if place.kind is kind)
-
-
-@dataclass(frozen=True, slots=True)
 class _Ruling:
     kind: Kind
     peers: tuple[str, ...]

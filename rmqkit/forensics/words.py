@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from rmqkit.forensics.places import Kind, LogPlace, Place, Places, ReplicaView, Told
+from rmqkit.forensics.places import Kind, LogPlace, Place, ReplicaView, Told
 
 SHOWN: Final = 10
 
@@ -34,42 +33,54 @@ ADVICE: Final = {
 }
 
 
-def lines(places: Places, *, shown: int = SHOWN) -> list[str]:
-    """The kinds with their numbers and what to do, then the first ids of each kind with every replica's answer."""
-    counts = Counter(place.kind for place in places.places)
-    out: list[str] = []
-    for kind in Kind:
-        if not counts[kind]:
-            continue
-        out.append(f"{kind}: {counts[kind]} of {len(places.places)} messages that were looked for")
-        of_kind = [place for place in places.places if place.kind is kind]
-        for place in of_kind[:shown]:
-            out += [f"  {line}" for line in _of_place(place)]
-        if len(of_kind) > shown:
-            out.append(f"  … and {len(of_kind) - shown} more")
-        out.append(f"  What to do: {ADVICE[kind]}")
-    if places.left_out:
-        out.append(f"{places.left_out} more were not looked for")
-    return out
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What became of each message that was looked for. ``left_out``: how many were not, for want of time."""
 
+    places: tuple[Place, ...]
+    left_out: int = 0
 
-def as_dict(places: Places) -> dict[str, Any]:
-    """Plain values, for JSON."""
-    return {
-        "kinds": {str(kind): len(places.of(kind)) for kind in Kind if places.of(kind)},
-        "left_out": places.left_out,
-        "places": [
-            {
-                "id": place.message_id,
-                "kind": str(place.kind),
-                "peers": list(place.peers),
-                "why": place.why,
-                "told": asdict(place.told) if place.told is not None else None,
-                "replicas": [{**asdict(view), "log": [asdict(entry) for entry in view.log]} for view in place.views],
-            }
-            for place in places.places
-        ],
-    }
+    def of(self, kind: Kind) -> tuple[str, ...]:
+        """The ids of one kind."""
+        return tuple(place.message_id for place in self.places if place.kind is kind)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self, *, shown: int = SHOWN) -> list[str]:
+        """The kinds with their numbers and what to do; the first ids of each kind with every replica's answer."""
+        out: list[str] = []
+        for kind in Kind:
+            of_kind = [place for place in self.places if place.kind is kind]
+            if not of_kind:
+                continue
+            out.append(f"{kind}: {len(of_kind)} of {len(self.places)} messages that were looked for")
+            for place in of_kind[:shown]:
+                out += [f"  {line}" for line in _of_place(place)]
+            if len(of_kind) > shown:
+                out.append(f"  … and {len(of_kind) - shown} more")
+            out.append(f"  What to do: {ADVICE[kind]}")
+        if self.left_out:
+            out.append(f"{self.left_out} more were not looked for")
+        return out
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "kinds": {str(kind): len(self.of(kind)) for kind in Kind if self.of(kind)},
+            "left_out": self.left_out,
+            "places": [
+                {
+                    "id": place.message_id,
+                    "kind": str(place.kind),
+                    "peers": list(place.peers),
+                    "why": place.why,
+                    "told": asdict(place.told) if place.told is not None else None,
+                    "replicas": [asdict(view) for view in place.views],
+                }
+                for place in self.places
+            ],
+        }
 
 
 def _of_place(place: Place) -> Iterator[str]:

@@ -5,6 +5,9 @@ What belongs here: requests that change nothing. What does not: the replica's fi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.pull import read_queue
 from rmqkit.cluster.status import PeerStatus
@@ -13,6 +16,20 @@ from rmqkit.forensics.files import StoreFiles
 from rmqkit.forensics.places import IdOf, LogPlace, ReplicaView, Told
 from rmqkit.store import Found
 from rmqkit.transport.pool import ChannelPool
+
+
+@dataclass(slots=True)
+class _Answers:
+    """As in :class:`ReplicaView`: what came before one failed stays known."""
+
+    unasked: str = ""
+    served: bool | None = None
+    keyed: bool | None = None
+    trimmed: bool = False
+
+
+_PATIENCE: Final = 2
+"""After so many failures in a row a broker is not asked any more: each may take the whole time-out."""
 
 
 class Asked:
@@ -34,37 +51,43 @@ class Asked:
         self._id_of = id_of
         self._leads = leads
         self._timeout_s = timeout_s
+        self._failures = 0
+        self._why_not = status.broker_error or ("" if status.peer.address else "it is not registered")
 
     def view(self, message_id: str, where: Told | None) -> ReplicaView:
         """What this replica has of one message; ``where`` says which queue and offset to ask for."""
         log = tuple(self._log_place(found) for found in self._files.found.get(message_id, ()))
-        served: bool | None = None
-        keyed: bool | None = None
-        trimmed = False
-        unasked = self._status.broker_error
-        address = self._status.peer.address
-        if address is None:
-            unasked = unasked or "it is not registered"
-        elif not unasked and where is not None and where.topic:
-            broker = BrokerClient(self._pool, address, timeout_s=self._timeout_s)
-            try:
-                if where.offset >= 0:
-                    served = self._serves(address, message_id, where)
-                    trimmed = not served and broker.min_offset(where.topic, where.queue) > where.offset
-                keyed = self._knows_key(broker, where.topic, message_id)
-            except RmqkitError as error:
-                unasked = error.what
+        answers = self._ask(message_id, where) if where is not None and where.topic else _Answers(self._why_not)
         return ReplicaView(
             peer=self._status.peer.id,
             log=log,
             unread=self._files.unread,
-            unasked=unasked,
-            served=served,
-            keyed=keyed,
-            trimmed=trimmed,
+            unasked=answers.unasked,
+            served=answers.served,
+            keyed=answers.keyed,
+            trimmed=answers.trimmed,
             leads=self._leads,
             extent=self._files.extent,
         )
+
+    def _ask(self, message_id: str, where: Told) -> _Answers:
+        address = self._status.peer.address
+        answers = _Answers(self._why_not)
+        if address is None or self._why_not:
+            return answers
+        broker = BrokerClient(self._pool, address, timeout_s=self._timeout_s)
+        try:
+            if where.offset >= 0:
+                answers.served = self._serves(address, message_id, where)
+                answers.trimmed = not answers.served and broker.min_offset(where.topic, where.queue) > where.offset
+            answers.keyed = self._knows_key(broker, where.topic, message_id)
+            self._failures = 0
+        except RmqkitError as error:
+            answers.unasked = error.what
+            self._failures += 1
+            if self._failures >= _PATIENCE:
+                self._why_not = f"not asked any more after {self._failures} failures in a row: {error.what}"
+        return answers
 
     def _serves(self, address: str, message_id: str, where: Told) -> bool:
         """Whether a pull at the offset gives it; what it gives instead, or a gap, is no."""

@@ -36,7 +36,7 @@ def locate(
     stores: Mapping[str, Path] | None = None,
     limit: int = LIMIT,
     id_of: IdOf = unique_key,
-    timeout_s: float = 3.0,
+    timeout_s: float = 10.0,
 ) -> Places:
     """Where the messages with ``ids`` are, the first ``limit`` of them, on every peer of ``group``.
 

@@ -1,4 +1,4 @@
-"""Promises of the offline reader: what is in the files is told, what is wrong with them is told, and nothing crashes."""
+"""Promises of the offline reader: what is in the files is told, what is wrong with them too, and nothing crashes."""
 
 from __future__ import annotations
 
@@ -131,11 +131,11 @@ def test_what_is_no_store_is_refused_by_name(tmp_path: Path) -> None:
         read_store(tmp_path)
 
 
-# ---- what is damaged, or left over, is told ---------------------------------------------------------------------------
+# ---- what is damaged, or left over, is told -----------------------------------------------------------
 
 
 def test_the_rest_of_a_truncated_log_is_no_entry_and_no_damage(tmp_path: Path) -> None:
-    """A follower cut entries of term 1 off, and was given one of term 3 in their place; the old bytes stay behind it."""
+    """A follower cut entries of term 1 off, and was given one of term 3 instead; the old bytes stay behind it."""
     old = made(6)
     store = made(3)
     store.append(1, term=3)
@@ -261,7 +261,7 @@ def test_a_queue_begins_behind_its_blanks(tmp_path: Path) -> None:
         assert reading.queues.at(TOPIC, 0, 1) is None
 
 
-# ---- whatever is in the files, no traceback -----------------------------------------------------------------------------
+# ---- whatever is in the files, no traceback -----------------------------------------------------
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

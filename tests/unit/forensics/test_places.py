@@ -10,6 +10,7 @@ import pytest
 from rmqkit.checks import lost_ids
 from rmqkit.forensics import Kind, LogPlace, Place, Places, ReplicaView, Told, classify
 from rmqkit.forensics.histories import received_of, told_of
+from rmqkit.forensics.words import ADVICE
 from rmqkit.history import History, Outcome, ReadRecord, ReceiveRecord, SendRecord
 
 ENTRY = LogPlace(index=7, term=2, position=900, queue=1, offset=3, committed=True, dispatched=True)
@@ -93,29 +94,31 @@ def places() -> Places:
 
 
 def test_the_text_says_what_was_found_where_and_what_to_do() -> None:
+    queued = "in its consume queue 1 at offset 3"
+    everything = f"entry 7 of term 2 at byte 900, committed, {queued}; a pull gives it; found by its key"
     assert str(places()).splitlines() == [
         "data loss: 1 of 2 messages that were looked for",
-        "  m1: data loss: only n1 still has it; n2 could not be read, and cannot make a majority: "
-        "no majority of 5 replicas keeps it",
+        (
+            "  m1: data loss: only n1 still has it; n2 could not be read, and cannot make a majority: "
+            "no majority of 5 replicas keeps it"
+        ),
         "    the producer was told: acknowledged by 127.0.0.1:10911, T queue 1 offset 3",
         "    n0 (leads): not in its log (entries 0 to 4 of term 2); no pull gives it; not found by its key",
         "    n1: entry 7 of term 2 at byte 900, not known to be committed, not in its consume queue 1 at offset 3",
         "    n2: its files were not read (the cluster is attached to); it does not answer (refused)",
         "    n3: not in its log (entries 0 to 4 of term 2); no pull gives it; not found by its key",
         "    n4: not in its log (entries 0 to 4 of term 2); no pull gives it; not found by its key",
-        "  What to do: the group goes on without it. If a peer's files still have it, copy them before that peer"
-        " starts: a follower cuts off what its leader has not. What was sent must be sent again",
+        (
+            "  What to do: the group goes on without it. If a peer's files still have it, copy them before that peer"
+            " starts: a follower cuts off what its leader has not. What was sent must be sent again"
+        ),
         "lost on: 1 of 2 messages that were looked for",
         "  m2: lost on n2: n0, n1 have it, n2 not",
         "    the producer was told: nothing that the history knows",
-        "    n0 (leads): entry 7 of term 2 at byte 900, committed, in its consume queue 1 at offset 3; a pull gives it;"
-        " found by its key",
-        "    n1: entry 7 of term 2 at byte 900, committed, in its consume queue 1 at offset 3; a pull gives it;"
-        " found by its key",
+        f"    n0 (leads): {everything}",
+        f"    n1: {everything}",
         "    n2: not in its log (entries 0 to 4 of term 2); no pull gives it; not found by its key",
-        "  What to do: a replica that is only behind has it soon: wait until it has caught up and read again. If not,"
-        " stop that peer, move its store away and start it: it copies everything from the leader. Until then it must"
-        " not lead",
+        f"  What to do: {ADVICE[Kind.LOST_ON]}",
         "3 more were not looked for",
     ]
 

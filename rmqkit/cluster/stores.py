@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 _PACK = f"""
 cd {STORE_DIR} 2>/dev/null || exec tar --create --file=- --files-from=/dev/null
-ls -d dledger-* consumequeue config checkpoint abort 2>/dev/null |
-    tar --create --sparse --file=- --files-from=-
+# In this order: of a broker that writes meanwhile, what is copied later knows of everything that was copied before.
+for each in dledger-*/checkpoint* dledger-*/currterm* dledger-*/index dledger-*/data consumequeue config abort; do
+    [ ! -e "$each" ] || echo "$each"
+done | tar --create --sparse --file=- --files-from=-
 code=$?
 [ "$code" -le 1 ]  # 1: a file changed as it was read, as those of a running broker do
 """
@@ -41,8 +43,8 @@ def copy_store(cluster: Cluster, peer: Peer, folder: Path) -> Path:
     """Copy the store files of ``peer`` into the new or empty ``folder``, with their holes; gives ``folder``.
 
     What a wiped broker has not is not there. A running broker's files are copied one after the other while it writes:
-    the newest entries may be in one and not in the other. Raises ReadOnlyClusterError on attached clusters, EngineError
-    when the engine or the copying fails.
+    first its checkpoint, then index, data, and last the consume queues. Raises ReadOnlyClusterError on attached
+    clusters, EngineError when the engine or the copying fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as packed:

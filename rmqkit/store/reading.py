@@ -139,7 +139,9 @@ class StoreReading:
         if self.end_index < 0:
             return f"an empty log ({self.ended})"
         terms = ", ".join(f"{run.first} to {run.last} of term {run.term}" for run in self.terms)
-        return f"entries {terms}; committed up to {self.committed_index} (checkpoint); {self.ended}"
+        behind = self._walked.index_behind
+        index = f"; the index lacks the last {behind}" if behind else ""
+        return f"entries {terms}; committed up to {self.committed_index} (checkpoint); {self.ended}{index}"
 
     # ---- what it holds ----------------------------------------------------------------------------------
 

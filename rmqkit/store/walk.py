@@ -30,7 +30,7 @@ class TermRun:
 @dataclass(frozen=True, slots=True)
 class Walked:
     """The entries found: ``positions[i]`` is where entry ``begin + i`` lies. ``begin`` is -1 where there is none.
-    ``end_position`` is where the last one ends.
+    ``end_position`` is where the last one ends; ``index_behind`` counts the last entries that the index has not yet.
 
     ``ended`` says what follows the last one; ``damage`` what cannot be in a sound store.
     """
@@ -41,6 +41,7 @@ class Walked:
     terms: tuple[TermRun, ...]
     ended: str
     damage: tuple[str, ...]
+    index_behind: int = 0
 
     @property
     def end(self) -> int:
@@ -56,7 +57,8 @@ def walk(data: Segments, index: Segments) -> Walked:
     damage += walker.against_index()
     if later := walker.later():
         damage.append(f"the log ends before {', '.join(later)}, which was written to")
-    return Walked(walker.begin, walker.positions, walker.at, tuple(walker.terms), ended, tuple(damage))
+    terms, behind = tuple(walker.terms), walker.index_behind
+    return Walked(walker.begin, walker.positions, walker.at, terms, ended, tuple(damage), behind)
 
 
 class _Walker:
@@ -72,6 +74,9 @@ class _Walker:
         self._next = -1
         self._wrong: tuple[int, IndexUnit, IndexUnit | None] | None = None
         self._wrong_count = 0
+        self.index_behind = 0
+        """How many entries up to the last one have no unit. DLedger writes the unit after the entry, and a recovery
+        makes units anew, so that this alone is no damage."""
 
     def run(self) -> str:
         """Walk to the end; gives what was found there."""
@@ -141,6 +146,7 @@ class _Walker:
         if unit != expected:
             self._wrong = self._wrong or (index, expected, unit)
             self._wrong_count += 1
+        self.index_behind = self.index_behind + 1 if unit is None else 0
         self.at += size
         self._next = index + 1
 
@@ -149,7 +155,7 @@ class _Walker:
         if not self.positions:
             return []
         damage = []
-        if self._wrong is not None:
+        if self._wrong is not None and self._wrong_count > self.index_behind:
             index, expected, unit = self._wrong
             of = f"{self._wrong_count} of {len(self.positions)} units of the index are not what the data files say"
             says = "nothing" if unit is None else _said(unit)

@@ -192,12 +192,21 @@ def test_a_missing_file_in_the_middle_is_told(tmp_path: Path) -> None:
 
 def test_what_the_index_says_otherwise_is_told(tmp_path: Path) -> None:
     store = made(6)
-    store.index[4 * INDEX_UNIT.size :] = b""
-    assert damage_of(store, tmp_path / "short").startswith("2 of 6 units of the index are not what the data files say")
+    store.index[3 * INDEX_UNIT.size : 4 * INDEX_UNIT.size] = bytes(INDEX_UNIT.size)
+    assert damage_of(store, tmp_path / "hole").startswith("1 of 6 units of the index are not what the data files say")
     store = made(6)
     store.index[INDEX_UNIT.size + 5] ^= 0xFF
     assert "the first for entry 1: entry 1 of term 1" in damage_of(store, tmp_path / "flipped")
     assert "1 of 6 units" in damage_of(store, tmp_path / "flipped")
+
+
+def test_an_index_that_is_behind_the_data_is_told_and_is_no_damage(tmp_path: Path) -> None:
+    """The unit is written after the entry; of a broker that writes, both are copied one after the other."""
+    store = made(6)
+    store.index[4 * INDEX_UNIT.size :] = b""
+    with read_store(store.write(tmp_path)) as reading:
+        assert (reading.end_index, reading.damage) == (5, ())
+        assert str(reading).endswith("; the index lacks the last 2")
 
 
 @pytest.mark.parametrize(

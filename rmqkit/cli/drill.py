@@ -78,7 +78,7 @@ def run(
         if as_json:
             show([json.dumps({"build": build, **result.as_dict()}, indent=2)])
         else:
-            show(_text(result, build))
+            show(result_lines(result, build))
         step("taking the cluster down" if run is None else "done; the cluster stays up")
     return result.verdict.exit_code
 
@@ -101,7 +101,8 @@ def _bounds(outage: Outage) -> str:
     return f"{outage.fault} of {outage.target}: the service was away for {bounds} ({failed})"
 
 
-def _text(result: DrillResult, build: str) -> list[str]:
+def result_lines(result: DrillResult, build: str) -> list[str]:
+    """What a drill found, for people."""
     numbers = result.verdict.numbers
     phases = ", ".join(f"{numbers[f'acknowledged_{when}_fault']} {when}" for when in ("before", "during", "after"))
     return [

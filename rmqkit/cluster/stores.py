@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from rmqkit.cluster.engine import Engine, translated
-from rmqkit.cluster.owner import Owner
+from rmqkit.cluster.owner import LABEL_KEPT
 from rmqkit.errors import EngineError
 from rmqkit.topology.brokerconf import STORE_DIR
-from rmqkit.topology.names import LABEL_PEER
+from rmqkit.topology.names import LABEL_HOST, LABEL_OWNER_PID, LABEL_PEER, LABEL_RUN
 
 if TYPE_CHECKING:
     from rmqkit.cluster.cluster import Cluster
     from rmqkit.cluster.peers import Peer
+
+_OWNERSHIP = (LABEL_RUN, LABEL_OWNER_PID, LABEL_HOST, LABEL_KEPT)
 
 _PACK = f"""
 cd {STORE_DIR} 2>/dev/null || exec tar --create --file=- --files-from=/dev/null
@@ -96,12 +98,14 @@ def _run(
     said = bytearray()
     with translated(f"run a container beside {peer}"):
         config = api.inspect_container(container)
+        labels = config["Config"]["Labels"] or {}
         made = api.create_container(
             config["Image"],
             name=f"{run}-beside-{peer.id}-{os.getpid()}-{secrets.token_hex(3)}",
             entrypoint=list(command),
             user=config["Config"]["User"],
-            labels={**Owner.myself().labels(run, kept=False), LABEL_PEER: peer.id},
+            # Those of the peer's container: whoever owns that owns this, should this process be killed in between.
+            labels={key: labels[key] for key in (*_OWNERSHIP, LABEL_PEER) if key in labels},
             host_config=api.create_host_config(
                 volumes_from=[f"{container}:{'rw' if writable else 'ro'}"],
                 network_mode="none",

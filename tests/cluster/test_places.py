@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rmqkit.checks import lost_ids
 from rmqkit.cluster import Cluster
+from rmqkit.cluster.stores import beside, copy_store
+from rmqkit.errors import EngineError
 from rmqkit.faults import kill_peers
 from rmqkit.fixtures.helpers import RmqProducer
 from rmqkit.forensics import Kind, locate
 from rmqkit.history import History, Outcome, ReceiveRecord, SendRecord
+from rmqkit.topology.brokerconf import STORE_DIR
+from rmqkit.topology.names import LABEL_RUN
 
 pytestmark = pytest.mark.cluster
 
@@ -55,6 +61,25 @@ def test_a_cluster_that_is_only_attached_to_is_asked_and_its_files_are_not_read(
     assert places.of(Kind.PRESENT) == tuple(ids), str(places)
     assert places.of(Kind.UNDECIDED) == ("never-sent-1",), str(places)
     assert all("attached to" in view.unread for view in places.places[0].views)
+
+
+def test_a_container_beside_a_broker_says_why_it_failed_and_changes_nothing_unless_it_may(
+    healthy_cluster: Cluster, tmp_path: Path
+) -> None:
+    peer = healthy_cluster.peers[0]
+    with pytest.raises(EngineError, match="exit code 3") as caught:
+        beside(healthy_cluster, peer, ["sh", "-c", "echo not today >&2; exit 3"])
+    assert "not today" in str(caught.value)
+    with pytest.raises(EngineError, match="Read-only file system"):
+        beside(healthy_cluster, peer, ["touch", f"{STORE_DIR}/mine"])
+    assert healthy_cluster.engine is not None
+    left = healthy_cluster.engine.containers({LABEL_RUN: healthy_cluster.run})
+    assert not [container.name for container in left if "-beside-" in container.name]
+    copied = copy_store(healthy_cluster, peer, tmp_path / "copy")
+    assert {path.name for path in copied.iterdir()} >= {f"dledger-{peer.id}", "config"}
+    written = sum(path.stat().st_blocks * 512 for path in copied.rglob("*") if path.is_file())
+    whole = sum(path.stat().st_size for path in copied.rglob("*") if path.is_file())
+    assert written < whole / 10, "the holes were filled"
 
 
 @pytest.mark.long

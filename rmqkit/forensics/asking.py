@@ -58,10 +58,13 @@ class Asked:
         """What this replica has of one message; ``where`` says which queue and offset to ask for."""
         log = tuple(self._log_place(found) for found in self._files.found.get(message_id, ()))
         answers = self._ask(message_id, where) if where is not None and where.topic else _Answers(self._why_not)
+        unread = self._files.unread
+        if self._files.cut_short and not log and answers.served is None:
+            unread = f"they are damaged: {self._files.extent}"
         return ReplicaView(
             peer=self._status.peer.id,
             log=log,
-            unread=self._files.unread,
+            unread=unread,
             unasked=answers.unasked,
             served=answers.served,
             keyed=answers.keyed,

@@ -19,11 +19,12 @@ from rmqkit.store import Found, StoreReading, read_store
 @dataclass(frozen=True, slots=True)
 class StoreFiles:
     """The places of each message that is in the log. ``extent`` is what the log has in words; ``unread`` why it was
-    not read."""
+    not read, ``cut_short`` that it had more than can be read: what is not found may have been there."""
 
     found: Mapping[str, tuple[Found, ...]] = field(default_factory=dict)
     extent: str = ""
     unread: str = ""
+    cut_short: bool = False
 
 
 def read_files(cluster: Cluster, peer: Peer, ids: Collection[str], *, given: Path | None, id_of: IdOf) -> StoreFiles:
@@ -47,4 +48,4 @@ def read_files(cluster: Cluster, peer: Peer, ids: Collection[str], *, given: Pat
 
 def _found(reading: StoreReading, ids: Collection[str], id_of: IdOf) -> StoreFiles:
     extent = "; ".join((str(reading), *(f"DAMAGED: {each}" for each in reading.damage)))
-    return StoreFiles(reading.find(ids, id_of=id_of), extent)
+    return StoreFiles(reading.find(ids, id_of=id_of), extent, cut_short=reading.cut_short)

@@ -122,6 +122,12 @@ class StoreReading:
         return min(self.checkpoint.committed_index, self.end_index) if self.checkpoint is not None else -1
 
     @property
+    def cut_short(self) -> bool:
+        """Whether it had entries behind the last one: then what is not in it may have been."""
+        had = self.checkpoint.end_index if self.checkpoint is not None else -1
+        return self._walked.cut_short or had > self.end_index
+
+    @property
     def damage(self) -> tuple[str, ...]:
         """What cannot be in a sound store, each in a few words."""
         more = []

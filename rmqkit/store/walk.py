@@ -42,6 +42,8 @@ class Walked:
     ended: str
     damage: tuple[str, ...]
     index_behind: int = 0
+    cut_short: bool = False
+    """Whether files speak of entries behind the last one that was found."""
 
     @property
     def end(self) -> int:
@@ -57,8 +59,16 @@ def walk(data: Segments, index: Segments) -> Walked:
     damage += walker.against_index()
     if later := walker.later():
         damage.append(f"the log ends before {', '.join(later)}, which was written to")
-    terms, behind = tuple(walker.terms), walker.index_behind
-    return Walked(walker.begin, walker.positions, walker.at, terms, ended, tuple(damage), behind)
+    return Walked(
+        walker.begin,
+        walker.positions,
+        walker.at,
+        tuple(walker.terms),
+        ended,
+        tuple(damage),
+        index_behind=walker.index_behind,
+        cut_short=bool(walker.beyond or later),
+    )
 
 
 class _Walker:
@@ -74,6 +84,8 @@ class _Walker:
         self._next = -1
         self._wrong: tuple[int, IndexUnit, IndexUnit | None] | None = None
         self._wrong_count = 0
+        self.beyond = 0
+        """How many entries the index knows behind the last one."""
         self.index_behind = 0
         """How many entries up to the last one have no unit. DLedger writes the unit after the entry, and a recovery
         makes units anew, so that this alone is no damage."""
@@ -160,12 +172,11 @@ class _Walker:
             of = f"{self._wrong_count} of {len(self.positions)} units of the index are not what the data files say"
             says = "nothing" if unit is None else _said(unit)
             damage.append(f"{of}, the first for entry {index}: {says} instead of {_said(expected)}")
-        beyond = 0
-        while (unit := self._unit_beyond(beyond)) is not None and unit.term >= self.terms[-1].term:
-            beyond += 1
-        if beyond:
+        while (unit := self._unit_beyond(self.beyond)) is not None and unit.term >= self.terms[-1].term:
+            self.beyond += 1
+        if self.beyond:
             last = self._next - 1
-            damage.append(f"the index goes on to entry {last + beyond}, the data files end with entry {last}")
+            damage.append(f"the index goes on to entry {last + self.beyond}, the data files end with entry {last}")
         return damage
 
     def _unit_beyond(self, count: int) -> IndexUnit | None:

@@ -142,7 +142,7 @@ def test_the_rest_of_a_truncated_log_is_no_entry_and_no_damage(tmp_path: Path) -
     store.data[0] += old.data[0][store.at :]
     store.index += old.index[len(store.index) :]
     with read_store(store.write(tmp_path)) as reading:
-        assert (reading.end_index, reading.damage) == (3, ())
+        assert (reading.end_index, reading.damage, reading.cut_short) == (3, (), False)
         assert "term 1 follows one of term 3" in reading.ended
         assert "the rest of a truncated log, or damage" in reading.ended
         assert set(reading.find(["m2", "m3", "m4", "m5"])) == {"m2", "m3"}
@@ -177,6 +177,7 @@ def test_an_entry_that_was_overwritten_ends_the_log_there(tmp_path: Path) -> Non
     store.data[0][store.positions[2] : store.positions[2] + 8] = b"\xde\xad\xbe\xef" * 2
     with read_store(store.write(tmp_path)) as reading:
         assert reading.end_index == 1
+        assert reading.cut_short
         assert "that are no entry" in reading.ended
         assert "the index goes on to entry 5, the data files end with entry 1" in reading.damage
         assert "the log ends with entry 1, but its checkpoint says that it had entry 5" in reading.damage

@@ -15,11 +15,13 @@ import secrets
 import tarfile
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from rmqkit.cluster.engine import Engine, translated
 from rmqkit.cluster.owner import LABEL_KEPT
+from rmqkit.cluster.signals import held_back
 from rmqkit.errors import EngineError
 from rmqkit.topology.brokerconf import STORE_DIR
 from rmqkit.topology.names import LABEL_HOST, LABEL_OWNER_PID, LABEL_PEER, LABEL_RUN
@@ -96,36 +98,41 @@ def _run(
 
     api = engine.client.api
     said = bytearray()
-    with translated(f"run a container beside {peer}"):
+    with translated(f"run a container beside {peer}"), ExitStack() as undo:
         config = api.inspect_container(container)
         labels = config["Config"]["Labels"] or {}
-        made = api.create_container(
-            config["Image"],
-            name=f"{run}-beside-{peer.id}-{os.getpid()}-{secrets.token_hex(3)}",
-            entrypoint=list(command),
-            user=config["Config"]["User"],
-            # Those of the peer's container: whoever owns that owns this, should this process be killed in between.
-            labels={key: labels[key] for key in (*_OWNERSHIP, LABEL_PEER) if key in labels},
-            host_config=api.create_host_config(
-                volumes_from=[f"{container}:{'rw' if writable else 'ro'}"],
-                network_mode="none",
-                # Or the engine would keep a second copy of the archive as the container's log.
-                log_config=LogConfig(type="none"),
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges:true"],
-                read_only=True,
-            ),
-        )
-        try:
-            stream = api.attach(made["Id"], stdout=True, stderr=True, stream=True, demux=True)
-            api.start(made["Id"])
-            for out, err in stream:
-                if out and output is not None:
-                    output.write(out)
-                said += err or b""
-            code = api.wait(made["Id"])["StatusCode"]
-        finally:
-            api.remove_container(made["Id"], force=True, v=False)
+        # Between the engine's making it and this process knowing its id, a signal would leave it behind.
+        with held_back():
+            made = api.create_container(
+                config["Image"],
+                name=f"{run}-beside-{peer.id}-{os.getpid()}-{secrets.token_hex(3)}",
+                entrypoint=list(command),
+                user=config["Config"]["User"],
+                # Those of the peer's container: whoever owns that owns this, should this process be killed in between.
+                labels={key: labels[key] for key in (*_OWNERSHIP, LABEL_PEER) if key in labels},
+                host_config=api.create_host_config(
+                    volumes_from=[f"{container}:{'rw' if writable else 'ro'}"],
+                    network_mode="none",
+                    # Or the engine would keep a second copy of the archive as the container's log.
+                    log_config=LogConfig(type="none"),
+                    cap_drop=["ALL"],
+                    security_opt=["no-new-privileges:true"],
+                    read_only=True,
+                ),
+            )
+            undo.callback(_remove, engine, made["Id"])
+        stream = api.attach(made["Id"], stdout=True, stderr=True, stream=True, demux=True)
+        api.start(made["Id"])
+        for out, err in stream:
+            if out and output is not None:
+                output.write(out)
+            said += err or b""
+        code = api.wait(made["Id"])["StatusCode"]
     if code == 0:
         return None
     return [*said.decode("utf-8", "replace").splitlines()[-5:], f"exit code {code}"]
+
+
+def _remove(engine: Engine, container: str) -> None:
+    with held_back():
+        engine.client.api.remove_container(container, force=True, v=False)

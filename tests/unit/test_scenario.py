@@ -6,14 +6,13 @@ from typing import cast
 
 import pytest
 
-from rmqkit.checks import judge, longest_gap_s
+from rmqkit.checks import longest_gap_s
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import FaultError
-from rmqkit.forensics import Places
 from rmqkit.history import History, Outcome, SendRecord
 from rmqkit.load import Load
-from rmqkit.scenario import DrillPlan, find_lost, kill_leader_during, replica_addresses
+from rmqkit.scenario import DrillPlan, kill_leader_during, replica_addresses
 
 SECOND = 1_000_000_000
 
@@ -55,20 +54,3 @@ def test_a_leader_kill_that_the_traffic_does_not_reach_is_an_error_and_not_a_loa
 
     with pytest.raises(FaultError, match="the traffic ended before 20 s: no leader was killed"):
         kill_leader_during(cast("Cluster", None), at_s=20.0)(cast("Load", Ended()))
-
-
-def test_nothing_is_looked_for_where_the_verdict_calls_nothing_lost() -> None:
-    made = history((1.0, Outcome.ACKNOWLEDGED))
-    assert judge(made).violations == ()
-    assert find_lost(cast("Cluster", None), judge(made), made) is None
-
-
-def test_every_lost_message_is_looked_for_and_told_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = history(*[(1.0, Outcome.ACKNOWLEDGED)] * 30)
-    made.reader_done("n0", reached_end=True)
-    asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr("rmqkit.scenario.locate", lambda _cluster, ids, *_, **__: asked.append(ids) or Places(()))
-    steps: list[str] = []
-    assert find_lost(cast("Cluster", None), judge(made), made, on_step=steps.append) == Places(())
-    assert [set(ids) for ids in asked] == [{f"m{number}" for number in range(30)}]
-    assert steps == ["30 acknowledged messages are missing; looking for them on every replica and in its files"]

@@ -115,11 +115,38 @@ class _Walker:
     def _through(self, segment: Segment) -> str | None:
         """The entries of one file: None when it ends with a blank, else what ended the log."""
         while True:
+            self._plain(segment)
             if blank := _blank_at(segment, self.at - segment.start):
                 self.at += blank
                 return None
             if ended := self._entry(segment):
                 return ended
+
+    def _plain(self, segment: Segment) -> None:
+        """Take all entries that are as the one before leads one to expect, fast: a log has millions of them.
+
+        Whatever is not (another term, another index file, the end, damage) is left to :meth:`_entry`.
+        """
+        units = self.index.at(self._next * INDEX_UNIT.size) if self.terms else None
+        if units is None:
+            return
+        data, end, run = segment.data, segment.end - segment.start, self.terms[-1]
+        at, expected = self.at - segment.start, self._next
+        unit_at, width = expected * INDEX_UNIT.size - units.start, INDEX_UNIT.size
+        unpack, pack, take = ENTRY_HEADER.unpack_from, INDEX_UNIT.pack, self.positions.append
+        while at + ENTRY_HEADER.size <= end:
+            magic, size, index, term, position, _, _, _, body = unpack(data, at)
+            if (magic, index, term, position) != (MAGIC, expected, run.term, segment.start + at):
+                break
+            if body <= 0 or size != body + ENTRY_HEADER.size or at + size > end:
+                break
+            if units.data[unit_at : unit_at + width] != pack(magic, position, size, index, term):
+                break
+            take(position)
+            at, expected, unit_at = at + size, expected + 1, unit_at + width
+        if expected > self._next:
+            self.at, self._next, self.index_behind = segment.start + at, expected, 0
+            self.terms[-1] = TermRun(run.term, run.first, expected - 1)
 
     def _entry(self, segment: Segment) -> str:
         """Take the entry that comes next; where there is none, what is there instead."""

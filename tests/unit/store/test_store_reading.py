@@ -288,7 +288,12 @@ def test_bytes_that_were_spoilt_anywhere_never_crash_the_reader(
         else:
             del content[at : at + len(piece)]
     ids = [f"m{number}" for number in range(12)]
-    with read_store(store.write(tmp_path_factory.mktemp("spoilt"))) as reading:
+    folder = store.write(tmp_path_factory.mktemp("spoilt"))
+    with pytest.MonkeyPatch.context() as without_short_cut, read_store(folder) as reading:
+        without_short_cut.setattr("rmqkit.store.walk._Walker._plain", lambda *_: None)
+        with read_store(folder) as slow:
+            assert (slow.damage, str(slow), slow.cut_short) == (reading.damage, str(reading), reading.cut_short)
+            assert list(slow.entries()) == list(reading.entries())
         assert -1 <= reading.begin_index <= reading.end_index + 1 or reading.end_index == -1
         assert isinstance(str(reading), str)
         assert all(isinstance(each, str) for each in reading.damage)

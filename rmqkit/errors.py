@@ -90,6 +90,10 @@ class FrameTooLargeError(WireError):
     """A frame announces more bytes than the protocol's limit (16 MiB)."""
 
 
+class StoreError(RmqkitError):
+    """A broker's store files cannot be read, or are not there; what is damaged in them is a value, not an error."""
+
+
 class TransportError(RmqkitError):
     """The connection to a peer failed.
 

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from rmqkit.checks import Outage, Thresholds, Verdict, judge, longest_gap_s, outages
+from rmqkit.checks import Outage, Thresholds, Verdict, judge, longest_gap_s, lost_ids, outages
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.topics import create_topic, delete_topic, wait_topic_everywhere
 from rmqkit.errors import FaultError
 from rmqkit.faults import Failover, Injection, Schedule, injected, kill_leader
+from rmqkit.forensics import Places, locate
 from rmqkit.history import History
 from rmqkit.load import SteadyTraffic, read_back
 
@@ -49,6 +50,8 @@ class DrillResult:
     verdict: Verdict
     history: History
     unread: Mapping[str, str]
+    places: Places | None = None
+    """Where the messages are that the verdict calls lost; None where it calls none so."""
 
     @property
     def unavailable_s(self) -> float:
@@ -73,6 +76,7 @@ class DrillResult:
             "unavailable_s": round(self.unavailable_s, 4),
             "outages": [asdict(each) for each in self.outages],
             "unread": dict(self.unread),
+            "lost": self.places.as_dict() if self.places is not None else None,
         }
 
 
@@ -103,7 +107,29 @@ def drill(
                 traffic.wait_acknowledged(plan.acked_after, timeout_s=cluster.timeout_s)
                 on_step(f"starting {failover.victim} again, and waiting until it has caught up")
         unread = _read_all_back(cluster, members, topic=topic, history=history, on_step=on_step)
-    return DrillResult(failover, judge(history, plan.thresholds(len(members))), history, unread)
+        verdict = judge(history, plan.thresholds(len(members)))
+        # Before the topic goes: its consume queues go with it.
+        places = find_lost(cluster, verdict, history, group=name, on_step=on_step)
+    return DrillResult(failover, verdict, history, unread, places)
+
+
+def find_lost(
+    cluster: Cluster,
+    verdict: Verdict,
+    history: History,
+    *,
+    group: str | None = None,
+    on_step: Callable[[str], None] = lambda _text: None,
+) -> Places | None:
+    """Look for the messages that the verdict calls lost, the first hundred of them; None where it calls none so.
+
+    Never raises for a cluster that is down: what could not be asked is in the answer.
+    """
+    if not any(violation.kind in ("acknowledged-lost", "consumer-lost") for violation in verdict.violations):
+        return None
+    lost = lost_ids(history)
+    on_step(f"{len(lost)} acknowledged messages are missing; looking for them on every replica and in its files")
+    return locate(cluster, lost, history, group=group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +142,7 @@ class ChaosResult:
     verdict: Verdict
     history: History
     unread: Mapping[str, str]
+    places: Places | None = None
 
     @property
     def outages(self) -> tuple[Outage, ...]:
@@ -138,6 +165,7 @@ class ChaosResult:
             ],
             "outages": [asdict(each) for each in self.outages],
             "unread": dict(self.unread),
+            "lost": self.places.as_dict() if self.places is not None else None,
         }
 
 
@@ -176,7 +204,9 @@ def chaos(
                 on_step(f"{injection}; {traffic.acknowledged} sends acknowledged so far")
             traffic.wait_acknowledged(plan.acked_after, timeout_s=cluster.timeout_s)
         unread = _read_all_back(cluster, members, topic=topic, history=history, on_step=on_step)
-    return ChaosResult(name, schedule, tuple(done), judge(history, plan.thresholds(len(members))), history, unread)
+        verdict = judge(history, plan.thresholds(len(members)))
+        places = find_lost(cluster, verdict, history, group=name, on_step=on_step)
+    return ChaosResult(name, schedule, tuple(done), verdict, history, unread, places)
 
 
 @contextmanager

@@ -72,8 +72,23 @@ def _undrained(group: str, end: ConsumerEnd | None) -> Iterator[Finding]:
         yield Finding("consumer-undrained", 1, ": ".join(filter(None, (text, end.reason))))
 
 
+def lost_by_consumers(history: History, sends: Sends) -> Flags:
+    """Which ids were acknowledged and never handed to a group that was drained."""
+    lost: Flags = np.zeros(sends.index.ids.size, np.bool_)
+    ends = history.consumers
+    for received in _by_group(history, sends.index):
+        end = ends.get(received.group)
+        if end is not None and end.drained:
+            lost |= _wanted(end, sends) & (np.bincount(received.message, minlength=sends.index.ids.size) == 0)
+    return lost
+
+
+def _wanted(end: ConsumerEnd, sends: Sends) -> Flags:
+    return sends.acknowledged if not end.topics else _acknowledged_on(end.topics, sends)
+
+
 def _lost(end: ConsumerEnd, counts: Ints, sends: Sends) -> Iterator[Finding]:
-    wanted = sends.acknowledged if not end.topics else _acknowledged_on(end.topics, sends)
+    wanted = _wanted(end, sends)
     lost = np.flatnonzero(wanted & (counts == 0))
     if len(lost):
         text = f"consumer-lost: {len(lost)} of {int(wanted.sum())} acknowledged never received by {end.group}"

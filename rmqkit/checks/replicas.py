@@ -79,6 +79,15 @@ def compare_replicas(history: History, sends: Sends) -> tuple[list[Finding], lis
     return violations, _notes(found, sends)
 
 
+def lost_on_replicas(history: History, sends: Sends) -> Flags:
+    """Which ids were acknowledged and are not on a replica that was read to its end."""
+    lost: Flags = np.zeros(sends.index.ids.size, np.bool_)
+    for replica in _read(history, sends.index)[0].values():
+        if replica.complete:
+            lost |= sends.acknowledged & (replica.copies(sends) == 0)
+    return lost
+
+
 Damaged = list[tuple[Ints, Ints, Ints]]
 
 

@@ -83,7 +83,10 @@ def run(
         result = chaos(cluster, planned, group=name, plan=plan, history=record, on_step=step)
         facts = result.as_dict()
         told.ended(
-            result.verdict, seed=planned.seed, chaos={name: facts[name] for name in ("schedule", "faults", "unread")}
+            result.verdict,
+            seed=planned.seed,
+            chaos={name: facts[name] for name in ("schedule", "faults", "unread")},
+            lost=facts["lost"],
         )
         show([json.dumps({"build": build, **facts}, indent=2)] if as_json else _text(result, build, str(source)))
         step("taking the cluster down" if run is None else "done; the cluster stays up")
@@ -168,4 +171,5 @@ def _text(result: ChaosResult, build: str, again: str) -> list[str]:
         "",
         f"this run again: rmqkit chaos {again}",
         str(result.verdict),
+        *(["", *result.places.lines()] if result.places is not None else []),
     ]

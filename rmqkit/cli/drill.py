@@ -64,16 +64,17 @@ def run(
         told.of(cluster, group=name, plan=plan)
         result = drill(cluster, group=name, plan=plan, history=record, on_step=step)
         facts = result.as_dict()
-        told.ended(result.verdict, failover={name: facts[name] for name in FAILOVER})
+        told.ended(result.verdict, failover={name: facts[name] for name in FAILOVER}, lost=facts["lost"])
         if as_json:
-            show([json.dumps({"build": build, **result.as_dict()}, indent=2)])
+            show([json.dumps({"build": build, **facts}, indent=2)])
         else:
-            show(_text(result, build))
+            show(result_lines(result, build))
         step("taking the cluster down" if run is None else "done; the cluster stays up")
     return result.verdict.exit_code
 
 
-def _text(result: DrillResult, build: str) -> list[str]:
+def result_lines(result: DrillResult, build: str) -> list[str]:
+    """What a drill found, for people."""
     numbers = result.verdict.numbers
     phases = ", ".join(f"{numbers[f'acknowledged_{when}_fault']} {when}" for when in ("before", "during", "after"))
     return [
@@ -92,4 +93,5 @@ def _text(result: DrillResult, build: str) -> list[str]:
         *(f"{replica} was not read to its end: {why}" for replica, why in result.unread.items()),
         "",
         str(result.verdict),
+        *(("", *result.places.lines()) if result.places is not None else ()),
     ]

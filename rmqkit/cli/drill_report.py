@@ -101,6 +101,8 @@ class DrillReport:
         }
         # The verdict is judged from the history; it has no second place from which it could differ.
         summary.update(self._facts)
+        if lost := summary.get("lost"):
+            summary["notes"] += [f"Lost: {count} {kind}" for kind, count in lost["kinds"].items()]
         return write_report(
             directory,
             history=self._history,

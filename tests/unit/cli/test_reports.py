@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rmqkit import cli
-from rmqkit.checks import Thresholds
+from rmqkit.checks import Thresholds, judge
+from rmqkit.cli.drill import result_lines as drill_text
 from rmqkit.cli.drill_report import DrillReport
+from rmqkit.cluster.peers import Peer
 from rmqkit.errors import ClusterError, MachineError
-from rmqkit.history import History, Outcome, SendRecord
+from rmqkit.faults import Failover
+from rmqkit.faults.timeline import Phase
+from rmqkit.forensics import Places, ReplicaView, Told, classify
+from rmqkit.history import History, Outcome, ReadRecord, SendRecord
 from rmqkit.report import load_report, page, write_report
+from rmqkit.scenario import DrillResult
 
 SUMMARY = {"format": 1, "command": "drill"}
 
@@ -102,3 +109,42 @@ def test_a_drill_that_sent_nothing_or_was_not_to_be_reported_leaves_no_folder(tm
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def lossy_result() -> DrillResult:
+    """A drill whose verdict calls one message lost, which no replica has."""
+    record = history()
+    for name in ("n0", "n1", "n2"):
+        for number in (0, 2):
+            record.add_read(ReadRecord(name, f"r-{number}", "T", 0, number))
+        record.reader_done(name, reached_end=True)
+    peers = [Peer("g", f"n{number}", f"a:{number}", f"b:{number}") for number in range(3)]
+    views = [ReplicaView(peer.id, served=False, keyed=False, extent="entries 0 to 1 of term 1") for peer in peers]
+    places = Places((classify("r-1", views, told=Told("acknowledged", "T", 0, 1, "a:1")),))
+    failover = Failover("kill-leader", "g", peers[0], peers[1], (Phase("injected", 0.0), Phase("acked", 6.0)))
+    verdict = judge(record)
+    assert [violation.ids for violation in verdict.violations] == [("r-1",)] * 3
+    return DrillResult(failover, verdict, record, {}, places)
+
+
+def test_a_drill_that_lost_messages_says_where_they_went(tmp_path: Path) -> None:
+    result = lossy_result()
+    with DrillReport(tmp_path / "new", history=result.history, options={}) as told:
+        told.ended(result)
+    summary = load_report(tmp_path / "new").evidence.summary
+    assert summary["lost"] == json.loads(json.dumps(result.as_dict()["lost"]))
+    assert summary["lost"]["kinds"] == {"data loss": 1}
+    assert summary["notes"] == ["Lost: 1 data loss"]
+    text = drill_text(result, "a build")
+    assert "data loss: 1 of 1 messages that were looked for" in text
+    assert text.index("data loss: 1 of 1 messages that were looked for") > text.index(str(result.verdict))
+
+
+def test_a_drill_that_lost_nothing_says_nothing_of_lost_messages(tmp_path: Path) -> None:
+    result = replace(lossy_result(), places=None)
+    with DrillReport(tmp_path / "new", history=result.history, options={}) as told:
+        told.ended(result)
+    summary = load_report(tmp_path / "new").evidence.summary
+    assert "lost" not in summary
+    assert summary["notes"] == []
+    assert drill_text(result, "a build")[-1] == str(result.verdict)

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from rmqkit.checks.availability import Window, windows
 from rmqkit.checks.findings import Finding
 from rmqkit.checks.outages import Outage, longest_gap_s, outages
 from rmqkit.checks.verdict import Thresholds, Verdict, VerdictStatus, judge
 
-__all__ = ["Finding", "Outage", "Thresholds", "Verdict", "VerdictStatus", "judge", "longest_gap_s", "outages"]
+__all__ = [
+    "Finding",
+    "Outage",
+    "Thresholds",
+    "Verdict",
+    "VerdictStatus",
+    "Window",
+    "judge",
+    "longest_gap_s",
+    "outages",
+    "windows",
+]

@@ -331,8 +331,10 @@ def received(
 
 
 def handed(run: Run, consumer: str = "g/0") -> list[ReceiveRecord]:
+    """What replica n0 shows, one message a second, after the last send."""
     log = [read for read in run.reads if read.replica == "n0"]
-    return [ReceiveRecord(consumer, r.message_id, r.topic, r.queue, r.offset, n * SECOND) for n, r in enumerate(log)]
+    places = [(each.message_id, each.topic, each.queue, each.offset) for each in log]
+    return [ReceiveRecord(consumer, *place, (30 + n) * SECOND) for n, place in enumerate(places)]
 
 
 def test_a_group_that_received_everything_passes_and_is_counted() -> None:

@@ -87,9 +87,10 @@ def _lost(end: ConsumerEnd, counts: Ints, sends: Sends, seen: Seen) -> tuple[lis
     """Violations and doubts about what the group should have been handed and was not."""
     wanted = sends.acknowledged if not end.topics else _acknowledged_on(end.topics, sends)
     missing = wanted & (counts == 0)
+    trimmed = np.flatnonzero(missing & seen.trims.ids)
+    missing &= ~seen.trims.ids
     late = seen.awaited.missing(missing, end.at_ns, where=f"never received by {end.group}")
-    missing &= ~sends.delayed
-    lost, trimmed = np.flatnonzero(missing & ~seen.trims.ids), np.flatnonzero(missing & seen.trims.ids)
+    lost = np.flatnonzero(missing & ~sends.delayed)
     if len(lost):
         text = f"consumer-lost: {len(lost)} of {int(wanted.sum())} acknowledged never received by {end.group}"
         late.violations.insert(0, Finding("consumer-lost", len(lost), text, sends.index.some_ids(lost)))

@@ -39,6 +39,8 @@ def unsettled(history: History, sends: Sends, found: Flags, *, settle_s: float) 
     left = np.flatnonzero((half_ns != NEVER) & ~settled)
     read_ns = min((held.at_ns for held in history.ranges), default=0)
     overdue = decided[left] & (half_ns[left] + int(settle_s * _S) <= read_ns)
+    if any(held.first > 0 for held in history.ranges):
+        overdue[:] = False  # it may have been there, and deleted since
     violations, doubts = [], []
     if overdue.any():
         ids = left[overdue]

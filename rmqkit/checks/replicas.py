@@ -129,12 +129,12 @@ def _on_replica(replica: _Replica, copies: Ints, sends: Sends, seen: Seen) -> It
     index = sends.index
     if replica.complete:
         missing = sends.acknowledged & ~replica.has
-        late = seen.awaited.missing(missing, replica.began_ns, where=f"not on {replica.name}")
-        missing &= ~sends.delayed
         trims = seen.trims.on(replica.name, missing, sends)
+        missing &= ~trims.excused
+        late = seen.awaited.missing(missing, replica.began_ns, where=f"not on {replica.name}")
         seen.doubts += [*late.doubts, *trims.doubts]
         seen.notes += trims.notes
-        lost = np.flatnonzero(missing & ~trims.excused)
+        lost = np.flatnonzero(missing & ~sends.delayed)
         if len(lost):
             total = sends.acknowledged_ids
             text = f"acknowledged-lost: {len(lost)} of {total} acknowledged not on {replica.name}"

@@ -3,6 +3,9 @@
 Sends by ten senders into eight queues, and the read-back of three replicas, so that ``--operations`` sends are four
 times as many rows. Prints also what a history costs in memory and on disk, to append to, to save and to load. Needs no
 cluster. Ratios are of processor time: both use one core.
+
+``--sweep`` judges histories of 10^4 to 10^7 sends instead (``--most`` fewer), each in a process of its own, and prints
+time and memory of each as a table; ``--plot FILE`` draws them (extra ``report``).
 """
 
 from __future__ import annotations
@@ -10,11 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +38,17 @@ def main() -> None:
     parser.add_argument("--operations", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json-operations", type=int, default=100_000, help="of how many json.loads is measured")
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--most", type=int, default=10_000_000, help="the most operations of a sweep")
+    parser.add_argument("--plot", type=Path, help="draw the sweep into this file")
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.one:
+        print(json.dumps(asdict(judged_once(options.operations))))
+        return
+    if options.sweep:
+        sweep(options.most, plot=options.plot)
+        return
     count = options.operations // SENDERS * SENDERS
 
     before = resident()
@@ -69,6 +84,75 @@ def main() -> None:
         print(f"{size / 2**20:.0f} MiB ({size / count:.1f} bytes a send with its reads), ", end="")
         print(f"load {timed(lambda: History.load(path)):.2f} s")
     appending()
+
+
+@dataclass(frozen=True)
+class Point:
+    """One size of the sweep: seconds to judge, and the most memory of the process meanwhile."""
+
+    operations: int
+    rows: int
+    wall_s: float
+    processor_s: float
+    history_mib: float
+    most_mib: float
+
+
+def judged_once(operations: int) -> Point:
+    """In this process, which is new; the peak is counted from when the history was made (Linux)."""
+    history = made(operations // SENDERS * SENDERS)
+    before = resident()
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    began, cpu = time.perf_counter(), time.process_time()
+    judged(history)
+    wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    most = int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+    return Point(operations, history.send_count + history.read_count, wall_s, cpu_s, before, most)
+
+
+def sweep(most: int, *, plot: Path | None) -> None:
+    """Every power of ten and half of the next one, each in a process of its own."""
+    sizes = [size for power in range(4, 8) for size in (10**power, 5 * 10**power) if size <= most]
+    points = []
+    heads = ("sends", "rows", "judge, wall clock", "judge, processor time", "µs a send", "most memory")
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for size in sizes:
+        command = [sys.executable, __file__, "--one", "--operations", str(size)]
+        ran = subprocess.run(command, check=True, capture_output=True, text=True)
+        point = Point(**json.loads(ran.stdout))
+        points.append(point)
+        each = 1e6 * point.processor_s / point.operations
+        print(
+            f"| {point.operations:,} | {point.rows:,} | {point.wall_s:.2f} s | {point.processor_s:.2f} s | {each:.2f}"
+            f" | {point.most_mib:.0f} MiB |",
+            flush=True,
+        )
+    if plot is not None:
+        draw(points, plot)
+
+
+def draw(points: list[Point], path: Path) -> None:
+    import matplotlib as mpl  # noqa: PLC0415 - an extra, and only for the plot
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - an extra, and only for the plot
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    sizes = [point.operations for point in points]
+    left.loglog(sizes, [point.processor_s for point in points], "o-", label="processor time")
+    left.loglog(sizes, [point.wall_s for point in points], "x--", label="wall clock")
+    slope = points[-1].processor_s / points[-1].operations
+    left.loglog(sizes, [slope * size for size in sizes], color="0.7", zorder=0, label="linear")
+    left.axhline(60, color="tab:red", linewidth=0.8)
+    left.set(xlabel="sends, each read from three replicas", ylabel="seconds to judge")
+    left.legend()
+    right.loglog(sizes, [point.most_mib for point in points], "o-", label="most, while judged")
+    right.loglog(sizes, [point.history_mib for point in points], "x--", label="before")
+    right.axhline(1024, color="tab:red", linewidth=0.8)
+    right.set(xlabel="sends, each read from three replicas", ylabel="MiB of the process")
+    right.legend()
+    figure.savefig(path, dpi=80)
 
 
 def made(count: int) -> History:

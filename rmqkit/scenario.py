@@ -88,6 +88,8 @@ def drill(
     history = history if history is not None else History()
     members = cluster.members.of(group)
     name = members[0].group
+    for address in replica_addresses(members).values():
+        history.add_peer(address, name)
     topic = f"rmqkit_drill_{secrets.token_hex(4)}"
     create_topic(cluster, topic, queues=plan.queues, group=name)
     try:

@@ -37,8 +37,8 @@ def record_transaction(
 ) -> None:
     """Append the steps of one transactional send: its half, and its end where one was decided.
 
-    ``times`` are of the whole call: both steps lie in it. Of an end that was refused the outcome says the contrary of
-    what happened to the message (a rollback that was carried out is "refused"), so it is told from the decision.
+    ``times`` are of the whole call: both steps lie in it. The outcome of a message that was rolled back is "refused";
+    that of the step is an acknowledgement. Ends that brokers ask back for are records of their own.
     """
 
     def step(name: str, outcome: SendOutcome, what: Outcome, attempts: int) -> None:

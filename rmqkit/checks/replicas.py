@@ -16,6 +16,7 @@ from rmqkit.checks.trimmed import Trims
 from rmqkit.history import History
 
 _NOTHING = -1
+_ROWS = 1 << 20
 
 
 class _Shown:
@@ -54,11 +55,14 @@ class _Replica(_Shown):
     def copies(self, sends: Sends) -> Ints:
         """At how many places each id of this run is. A message that a reader met twice at one place is there once."""
         index = sends.index
-        copies = np.bincount(self.at[self.at != _NOTHING], minlength=index.ids.size)
+        copies: Ints = np.zeros(index.ids.size, np.int32)
+        for start in range(0, len(self.at), _ROWS):  # a part at a time: of ten million the whole would be copied
+            some = self.at[start : start + _ROWS]
+            np.add.at(copies, some[some != _NOTHING], 1)
         place, message = self.others()
         if len(place):
             messages = np.unique(np.stack([place, message]), axis=1)[1]
-            copies += np.bincount(messages, minlength=index.ids.size)
+            np.add.at(copies, messages, 1)
         if index.no_id is not None:
             copies[index.no_id] = 0
         copies[~sends.ours(copies > 0)] = 0

@@ -14,6 +14,8 @@ NEVER = np.iinfo(np.int64).max
 _MS = 1_000_000
 _TOLERATED_NS = 10 * _MS
 _SLEWED = 1000
+_MOST_ATTEMPTS = 1 << 16
+"""Of one send; more are as good as any number, and would not fit where they are added up."""
 
 
 class Sends:
@@ -37,7 +39,7 @@ class Sends:
         size = index.ids.size
         self.acknowledged: Flags = np.zeros(size, np.bool_)
         self.possible: Flags = np.zeros(size, np.bool_)
-        self.attempts: Ints = np.zeros(size, np.int64)
+        self.attempts: Ints = np.zeros(size, np.int32)
         self.refused_sends = self.unknown_sends = 0
         self.acked_before = self.acked_during = self.acked_after = 0
         self.refused: Flags = np.zeros(size, np.bool_)
@@ -56,7 +58,7 @@ class Sends:
             self.acknowledged[slot[stores]] = True
             self.possible[slot[may_store]] = True
             self.refused[slot[refused]] = True
-            np.add.at(self.attempts, slot[stores | may_store], attempts[stores | may_store])
+            np.add.at(self.attempts, slot[stores | may_store], np.clip(attempts[stores | may_store], 0, _MOST_ATTEMPTS))
             self.refused_sends += int((outcome == Outcome.REFUSED).sum())
             self.unknown_sends += int((outcome == Outcome.UNKNOWN).sum())
             self.backwards += int((end < start).sum())

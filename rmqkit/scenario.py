@@ -96,6 +96,7 @@ def drill(
     history = history if history is not None else History()
     members = cluster.members.of(group)
     name = members[0].group
+    _name_peers(history, members)
     with _topic_of_its_own(cluster, "drill", group=name, queues=plan.queues, on_step=on_step) as topic:
         with SteadyTraffic(
             cluster.nameservers, topic=topic, history=history, threads=plan.threads, rate=plan.rate
@@ -187,6 +188,7 @@ def chaos(
     members = cluster.members.of(group)
     name = members[0].group
     schedule.check(cluster)
+    _name_peers(history, members)
     done: list[Injection] = []
     with _topic_of_its_own(cluster, "chaos", group=name, queues=plan.queues, on_step=on_step) as topic:
         with SteadyTraffic(
@@ -207,6 +209,13 @@ def chaos(
         verdict = judge(history, plan.thresholds(len(members)))
         places = find_lost(cluster, verdict, history, group=name, on_step=on_step)
     return ChaosResult(name, schedule, tuple(done), verdict, history, unread, places)
+
+
+def _name_peers(history: History, members: tuple[Peer, ...]) -> None:
+    """Tell the history whose addresses these are: outages are counted for each group."""
+    for peer in members:
+        if peer.address is not None:
+            history.add_peer(peer.address, peer.group)
 
 
 @contextmanager

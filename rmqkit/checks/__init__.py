@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rmqkit.checks.availability import Window, windows
 from rmqkit.checks.findings import Finding
 from rmqkit.checks.lost import lost_ids
 from rmqkit.checks.outages import Outage, longest_gap_s, outages
@@ -13,8 +14,10 @@ __all__ = [
     "Thresholds",
     "Verdict",
     "VerdictStatus",
+    "Window",
     "judge",
     "longest_gap_s",
     "lost_ids",
     "outages",
+    "windows",
 ]

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rmqkit.checks.delayed import early
 from rmqkit.checks.findings import Finding
 from rmqkit.checks.index import Index
-from rmqkit.checks.replicas import phantoms
+from rmqkit.checks.replicas import Seen, phantoms
 from rmqkit.checks.sends import Sends
-from rmqkit.checks.slots import Flags, Ints
+from rmqkit.checks.slots import Flags, Ints, highest_until
 from rmqkit.history import ConsumerEnd, History, Outcome, group_of
 
 
@@ -24,14 +25,17 @@ class _Received:
     topic: Ints
     queue: Ints
     offset: Ints
+    consumer: Ints
+    at_ns: Ints
 
 
 def compare_consumers(
-    history: History, sends: Sends, *, ordered: bool
+    history: History, sends: Sends, seen: Seen, *, ordered: bool
 ) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """Violations, doubts and notes of every group that received something, or whose end was recorded.
 
-    ``ordered``: the caller promised an order, so that a message out of order is a violation and not a note.
+    ``seen``: what the replicas showed; what any group was handed is added to what was ``found``. ``ordered``: the
+    caller promised an order, so that a message out of order is a violation and not a note.
     """
     violations: list[Finding] = []
     doubts: list[Finding] = []
@@ -42,9 +46,15 @@ def compare_consumers(
         counts = np.bincount(received.message, minlength=sends.index.ids.size)
         doubts += _undrained(received.group, end)
         if end is not None and end.drained:
-            violations += _lost(end, counts, sends)
+            lost, open_ = _lost(end, counts, sends, seen)
+            violations += lost
+            doubts += open_
         violations += _phantoms(received, counts, sends)
+        too_soon, odd = early(received.message, received.at_ns, sends, group=received.group)
+        violations += too_soon
+        doubts += odd
         notes += _redelivered(received, counts, sends)
+        seen.found |= counts > 0
         (violations if ordered else notes).extend(
             [*_out_of_order(received, sends), *_out_of_key_order(received, sends)]
         )
@@ -61,7 +71,8 @@ def _by_group(history: History, index: Index) -> Iterator[_Received]:
         rows = np.flatnonzero(np.isin(consumer, members))
         rows = rows[np.argsort(at_ns[rows], kind="stable")]
         message = index.ids.of(columns["id_stem"][rows], columns["id_number"][rows])
-        yield _Received(group, message, *(columns[name][rows] for name in ("topic", "queue", "offset")))
+        names = ("topic", "queue", "offset", "consumer", "at_ns")
+        yield _Received(group, message, *(columns[name][rows] for name in names))
 
 
 def _undrained(group: str, end: ConsumerEnd | None) -> Iterator[Finding]:
@@ -87,20 +98,30 @@ def _wanted(end: ConsumerEnd, sends: Sends) -> Flags:
     return sends.acknowledged if not end.topics else _acknowledged_on(end.topics, sends)
 
 
-def _lost(end: ConsumerEnd, counts: Ints, sends: Sends) -> Iterator[Finding]:
+def _lost(end: ConsumerEnd, counts: Ints, sends: Sends, seen: Seen) -> tuple[list[Finding], list[Finding]]:
+    """Violations and doubts about what the group should have been handed and was not."""
     wanted = _wanted(end, sends)
-    lost = np.flatnonzero(wanted & (counts == 0))
+    missing = wanted & (counts == 0)
+    trimmed = np.flatnonzero(missing & seen.trims.ids)
+    missing &= ~seen.trims.ids
+    late = seen.awaited.missing(missing, end.at_ns, where=f"never received by {end.group}")
+    lost = np.flatnonzero(missing & ~sends.delayed)
     if len(lost):
         text = f"consumer-lost: {len(lost)} of {int(wanted.sum())} acknowledged never received by {end.group}"
-        yield Finding("consumer-lost", len(lost), text, sends.index.some_ids(lost))
+        late.violations.insert(0, Finding("consumer-lost", len(lost), text, sends.index.some_ids(lost)))
+    if len(trimmed):
+        text = f"{len(trimmed)} never received by {end.group} were deleted by a replica: perhaps before it came to them"
+        late.doubts.append(Finding("trimmed-unreceived", len(trimmed), text, sends.index.some_ids(trimmed)))
+    return late.violations, late.doubts
 
 
 def _acknowledged_on(topics: tuple[str, ...], sends: Sends) -> Flags:
     index = sends.index
     numbers = [number for number, text in enumerate(index.texts) if text in topics]
     wanted: Flags = np.zeros(index.ids.size, np.bool_)
-    for stem, number, topic, outcome in index.sends.batches("id_stem", "id_number", "topic", "outcome"):
-        rows = (outcome == Outcome.ACKNOWLEDGED) & np.isin(topic, numbers)
+    names = ("id_stem", "id_number", "topic", "outcome", "transaction")
+    for stem, number, topic, outcome, step in index.sends.batches(*names):
+        rows = sends.steps.sorted(outcome, step)[0] & np.isin(topic, numbers)
         wanted[index.ids.of(stem[rows], number[rows])] = True
     return wanted
 
@@ -116,10 +137,25 @@ def _redelivered(received: _Received, counts: Ints, sends: Sends) -> Iterator[Fi
     again = counts > np.maximum(1, sends.attempts)
     if sends.index.no_id is not None:
         again[sends.index.no_id] = False
-    found = np.flatnonzero(sends.ours(again))
-    if len(found):
-        text = f"redelivered: {len(found)} received more often than sent by {received.group}"
-        yield Finding("redelivered", len(found), text, sends.index.some_ids(found))
+    mine = sends.ours(again)
+    moved = mine & _by_several(received, len(counts))
+    for kind, found, how in (
+        ("redelivered", mine & ~moved, "by one member"),
+        ("redelivered-elsewhere", moved, "by several members, as after a rebalance"),
+    ):
+        ids = np.flatnonzero(found)
+        if len(ids):
+            text = f"{kind}: {len(ids)} received more often than sent by {received.group}, each {how}"
+            yield Finding(kind, len(ids), text, sends.index.some_ids(ids))
+
+
+def _by_several(received: _Received, size: int) -> Flags:
+    """Which ids came to more than one member of the group."""
+    first: Ints = np.full(size, -1, np.int64)
+    first[received.message[::-1]] = received.consumer[::-1]
+    several: Flags = np.zeros(size, np.bool_)
+    several[received.message[first[received.message] != received.consumer]] = True
+    return several
 
 
 def _out_of_order(received: _Received, sends: Sends) -> Iterator[Finding]:
@@ -131,7 +167,7 @@ def _out_of_order(received: _Received, sends: Sends) -> Iterator[Finding]:
     lane = index.lanes.of(received.topic[rows], received.queue[rows])
     by_lane = np.argsort(lane, kind="stable")
     rows, lane = rows[by_lane], lane[by_lane]
-    highest = _highest_until(lane, received.offset[rows])
+    highest = highest_until(lane, received.offset[rows])
     late = np.flatnonzero(received.offset[rows] < highest)
     rows, lane, highest = rows[late], lane[late], highest[late]
     if not len(rows):
@@ -158,7 +194,7 @@ def _out_of_key_order(received: _Received, sends: Sends) -> Iterator[Finding]:
     there = np.flatnonzero(came >= 0)
     message, key, start, end, came = (column[there] for column in (message, key, start, end, came))
     by_end = np.lexsort((end, key))
-    latest = _highest_until(key[by_end], came[by_end])
+    latest = highest_until(key[by_end], came[by_end])
     times = np.unique(np.concatenate([start, end]))
     ends = key[by_end] * len(times) + np.searchsorted(times, end[by_end])
     # The last one of the same key that had been acknowledged when a message was sent: all before it had been, too.
@@ -184,10 +220,11 @@ def _keyed(index: Index) -> tuple[Ints, Ints, Ints, Ints]:
     """Id, sharding key, start and end of each acknowledged send that has a key and whose id was sent once."""
     parts: list[tuple[Ints, ...]] = [(np.empty(0, np.int64),) * 4]
     times_sent: Ints = np.zeros(index.ids.size, np.int64)
-    names = ("id_stem", "id_number", "sharding_key", "outcome", "start_ns", "end_ns")
-    no_key = index.texts.index("") if "" in index.texts else -1
-    for stem, number, key, outcome, start, end in index.sends.batches(*names):
-        keyed = np.flatnonzero(key != no_key)
+    names = ("id_stem", "id_number", "sharding_key", "outcome", "start_ns", "end_ns", "delay_ms", "transaction")
+    plain = index.number_of("")
+    for stem, number, key, outcome, start, end, delay, step in index.sends.batches(*names):
+        # A delay or a transaction puts a message where it may be overtaken.
+        keyed = np.flatnonzero((key != plain) & (delay <= 0) & (step == plain))
         if not len(keyed):
             continue
         message = index.ids.of(stem[keyed], number[keyed])
@@ -204,13 +241,3 @@ def _first_of_each(slots: Ints, size: int) -> Ints:
     first: Ints = np.full(size, -1, np.int64)
     first[slots[::-1]] = np.arange(len(slots))[::-1]
     return np.flatnonzero(first[slots] == np.arange(len(slots)))
-
-
-def _highest_until(group: Ints, value: Ints) -> Ints:
-    """For rows sorted by group: the highest value of the group up to and with each row."""
-    if not len(value):
-        return value
-    ranks, rank = np.unique(value, return_inverse=True)
-    starts = np.cumsum(np.concatenate([[0], np.diff(group) != 0]))
-    highest: Ints = np.maximum.accumulate(starts * len(ranks) + rank) - starts * len(ranks)
-    return ranks[highest]

@@ -49,14 +49,28 @@ class Index:
             yield self.lanes.of(topic, queue), offset
 
     def _placed(self) -> Iterator[tuple[Ints, Ints, Ints]]:
-        for topic, queue, offset, outcome in self.sends.batches("topic", "queue", "offset", "outcome"):
-            rows = has_place(outcome, offset)
-            yield topic[rows], queue[rows], offset[rows]
+        for _, _, topic, queue, offset in self.placed_sends():
+            yield topic, queue, offset
         for topic, queue, offset in self.reads.batches("topic", "queue", "offset"):
             yield topic, queue, offset
         for topic, queue, offset in self.receives.batches("topic", "queue", "offset"):
             rows = offset >= 0
             yield topic[rows], queue[rows], offset[rows]
+
+    def placed_sends(self) -> Iterator[tuple[Ints, Ints, Ints, Ints, Ints]]:
+        """Stem, number, topic, queue and offset of the sends that name a place which must hold their message.
+
+        A delayed message's receipt names a place in the queue of its delay, a half message's one in the broker's own.
+        """
+        plain = self.number_of("")
+        names = ("id_stem", "id_number", "topic", "queue", "offset", "outcome", "delay_ms", "transaction")
+        for stem, number, topic, queue, offset, outcome, delay, step in self.sends.batches(*names):
+            rows = (outcome == Outcome.ACKNOWLEDGED) & (offset >= 0) & (delay <= 0) & (step == plain)
+            yield stem[rows], number[rows], topic[rows], queue[rows], offset[rows]
+
+    def number_of(self, text: str) -> int:
+        """What stands for ``text`` in the columns; -1 where no column has it."""
+        return self.texts.index(text) if text in self.texts else -1
 
     def place(self, topic: Ints, queue: Ints, offset: Ints) -> Ints:
         """The slots of places."""
@@ -108,9 +122,3 @@ class Index:
         """The first of texts that begin with places."""
         lanes, offsets = self.places.pairs(places)
         return first_texts(lanes, offsets, texts, of_one_length=np.zeros(len(lanes), np.bool_))
-
-
-def has_place(outcome: Ints, offset: Ints) -> Flags:
-    """Which sends name a place that must hold their message."""
-    held: Flags = (outcome == Outcome.ACKNOWLEDGED) & (offset >= 0)
-    return held

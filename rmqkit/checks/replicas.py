@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from rmqkit.checks.delayed import Awaited
 from rmqkit.checks.findings import Finding
-from rmqkit.checks.index import Index, has_place
+from rmqkit.checks.index import Index
 from rmqkit.checks.sends import Sends
 from rmqkit.checks.slots import Flags, Ints
+from rmqkit.checks.trimmed import Trims
 from rmqkit.history import History
 
 _NOTHING = -1
+_ROWS = 1 << 20
 
 
 class _Shown:
@@ -45,38 +49,56 @@ class _Replica(_Shown):
         self.name = name
         self.complete = complete
         self.has: Flags = np.empty(0, np.bool_)
+        self.began_ns = 0
+        """When the first of its queues was asked what it holds; 0 where that is not known."""
 
     def copies(self, sends: Sends) -> Ints:
         """At how many places each id of this run is. A message that a reader met twice at one place is there once."""
         index = sends.index
-        copies = np.bincount(self.at[self.at != _NOTHING], minlength=index.ids.size)
+        copies: Ints = np.zeros(index.ids.size, np.int32)
+        for start in range(0, len(self.at), _ROWS):  # a part at a time: of ten million the whole would be copied
+            some = self.at[start : start + _ROWS]
+            np.add.at(copies, some[some != _NOTHING], 1)
         place, message = self.others()
         if len(place):
             messages = np.unique(np.stack([place, message]), axis=1)[1]
-            copies += np.bincount(messages, minlength=index.ids.size)
+            np.add.at(copies, messages, 1)
         if index.no_id is not None:
             copies[index.no_id] = 0
         copies[~sends.ours(copies > 0)] = 0
         return copies
 
 
-def compare_replicas(history: History, sends: Sends) -> tuple[list[Finding], list[Finding]]:
-    """Every violation that the read-back shows, and what is worth a note."""
+@dataclass(slots=True)
+class Seen:
+    """What the read-back came to: the findings, and what other checks go on from."""
+
+    found: Flags
+    """The ids that some replica shows."""
+    trims: Trims
+    awaited: Awaited
+    violations: list[Finding] = field(default_factory=list)
+    doubts: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+
+
+def compare_replicas(history: History, sends: Sends, *, delay_grace_s: float) -> Seen:
+    """Every violation that the read-back shows, what it leaves open, and what is worth a note."""
     index = sends.index
+    seen = Seen(np.zeros(index.ids.size, np.bool_), Trims(history, index), Awaited(sends, grace_s=delay_grace_s))
     replicas, everywhere, corrupt = _read(history, index)
-    violations: list[Finding] = []
-    found: Flags = np.zeros(index.ids.size, np.bool_)
     for _, replica in sorted(replicas.items()):
         copies = replica.copies(sends)
         replica.has = copies > 0
-        found |= replica.has
-        violations += _on_replica(replica, copies, sends)
-    violations += phantoms(found, sends, where="found")
+        seen.found |= replica.has
+        seen.violations += _on_replica(replica, copies, sends, seen)
+    seen.violations += phantoms(seen.found, sends, where="found")
     complete = [replica for _, replica in sorted(replicas.items()) if replica.complete]
-    violations += _divergent(everywhere, complete, sends)
+    seen.violations += _divergent(everywhere, complete, sends, seen)
     if corrupt:
-        violations.append(_corrupt(index, *map(np.concatenate, zip(*corrupt, strict=True))))
-    return violations, _notes(found, sends)
+        seen.violations.append(_corrupt(index, *map(np.concatenate, zip(*corrupt, strict=True))))
+    seen.notes += _notes(seen.found, sends)
+    return seen
 
 
 def lost_on_replicas(history: History, sends: Sends) -> Flags:
@@ -94,6 +116,10 @@ Damaged = list[tuple[Ints, Ints, Ints]]
 def _read(history: History, index: Index) -> tuple[dict[str, _Replica], _Shown, Damaged]:
     places = index.places.size
     replicas = {name: _Replica(name, places, complete=whole) for name, whole in history.readers.items()}
+    for held in history.ranges:
+        if held.replica in replicas:
+            replica = replicas[held.replica]
+            replica.began_ns = min(replica.began_ns or held.at_ns, held.at_ns)
     everywhere = _Shown(places)
     corrupt: Damaged = []
     names = ("id_stem", "id_number", "topic", "queue", "offset", "replica", "intact")
@@ -112,15 +138,22 @@ def _read(history: History, index: Index) -> tuple[dict[str, _Replica], _Shown, 
     return replicas, everywhere, corrupt
 
 
-def _on_replica(replica: _Replica, copies: Ints, sends: Sends) -> Iterator[Finding]:
+def _on_replica(replica: _Replica, copies: Ints, sends: Sends, seen: Seen) -> Iterator[Finding]:
     index = sends.index
     if replica.complete:
-        lost = np.flatnonzero(sends.acknowledged & ~replica.has)
+        missing = sends.acknowledged & ~replica.has
+        trims = seen.trims.on(replica.name, missing, sends)
+        missing &= ~trims.excused
+        late = seen.awaited.missing(missing, replica.began_ns, where=f"not on {replica.name}")
+        seen.doubts += [*late.doubts, *trims.doubts]
+        seen.notes += trims.notes
+        lost = np.flatnonzero(missing & ~sends.delayed)
         if len(lost):
             total = sends.acknowledged_ids
             text = f"acknowledged-lost: {len(lost)} of {total} acknowledged not on {replica.name}"
             yield Finding("acknowledged-lost", len(lost), text, index.some_ids(lost))
-        elsewhere, promised = _misplaced(replica, index)
+        yield from late.violations
+        elsewhere, promised = _misplaced(replica, index, seen.trims)
         if len(elsewhere):
             text = f"misplaced: {len(elsewhere)} not where their receipt says on {replica.name}"
 
@@ -136,15 +169,14 @@ def _on_replica(replica: _Replica, copies: Ints, sends: Sends) -> Iterator[Findi
         yield Finding("duplicated", len(twice), text, index.some_ids(twice))
 
 
-def _misplaced(replica: _Replica, index: Index) -> tuple[Ints, Ints]:
+def _misplaced(replica: _Replica, index: Index, trims: Trims) -> tuple[Ints, Ints]:
     """Id and promised place of each receipt that does not hold, though the message is there."""
     ids, places = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    names = ("id_stem", "id_number", "topic", "queue", "offset", "outcome")
-    for stem, number, topic, queue, offset, outcome in index.sends.batches(*names):
-        rows = has_place(outcome, offset)
-        message = index.ids.of(stem[rows], number[rows])
-        place = index.place(topic[rows], queue[rows], offset[rows])
-        wrong = replica.has[message] & (replica.at[place] != message)
+    for stem, number, topic, queue, offset in index.placed_sends():
+        message = index.ids.of(stem, number)
+        place = index.place(topic, queue, offset)
+        wrong = np.flatnonzero(replica.has[message] & (replica.at[place] != message))
+        wrong = wrong[~trims.gone(replica.name, place[wrong])]
         ids.append(message[wrong])
         places.append(place[wrong])
     return np.concatenate(ids), np.concatenate(places)
@@ -155,11 +187,13 @@ def phantoms(found: Flags, sends: Sends, *, where: str) -> Iterator[Finding]:
     phantom = np.flatnonzero(sends.cannot_be(found))
     if len(phantom):
         refused = int(sends.refused[phantom].sum())
-        text = f"phantom: {len(phantom)} {where} that no send can have stored ({refused} of them were refused)"
+        rolled_back = int(sends.rolled_back[phantom].sum())
+        which = f"{refused} of them were refused" + (f", {rolled_back} rolled back" if rolled_back else "")
+        text = f"phantom: {len(phantom)} {where} that no send can have stored ({which})"
         yield Finding("phantom", len(phantom), text, sends.index.some_ids(phantom))
 
 
-def _divergent(everywhere: _Shown, complete: list[_Replica], sends: Sends) -> Iterator[Finding]:
+def _divergent(everywhere: _Shown, complete: list[_Replica], sends: Sends, seen: Seen) -> Iterator[Finding]:
     index = sends.index
     place, other = everywhere.others()
     places, rows = np.unique(place, return_index=True)  # the first other message of each place
@@ -175,6 +209,8 @@ def _divergent(everywhere: _Shown, complete: list[_Replica], sends: Sends) -> It
         message = shown[absent].astype(np.int64)
         # What is told already as acknowledged-lost is not told twice.
         untold = ~(sends.acknowledged[message] & ~replica.has[message])
+        # What it has deleted it need not show, nor what may have become due after it was read.
+        untold &= ~seen.trims.gone(replica.name, absent) & ~seen.awaited.pending(message, replica.began_ns)
         absent, message = absent[untold], message[untold]
         told[absent] = True
         differing.append((absent, message, np.full(len(absent), _NOTHING), np.full(len(absent), number)))

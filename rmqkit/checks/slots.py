@@ -84,3 +84,13 @@ class Slots:
             place, rank = np.divmod(self._keys[slots[sparse] - self._dense_size], len(self._values))
             group[sparse], number[sparse] = self._sparse[place], self._values[rank]
         return group, number
+
+
+def highest_until(group: Ints, value: Ints) -> Ints:
+    """For rows sorted by group: the highest value of the group up to and with each row."""
+    if not len(value):
+        return value
+    ranks, rank = np.unique(value, return_inverse=True)
+    starts = np.cumsum(np.concatenate([[0], np.diff(group) != 0]))
+    highest: Ints = np.maximum.accumulate(starts * len(ranks) + rank) - starts * len(ranks)
+    return ranks[highest]

@@ -13,13 +13,23 @@
 * **consumer-lost**: an acknowledged message was never handed to a consumer group that was drained. A group that was not
   drained, or of which that is not known, proves nothing.
 * **redelivered**: a group was handed a message more often than it was sent. Allowed: delivery is at least once.
+  **redelivered-elsewhere**: the same, and not all to one member, as a rebalance does it.
 * **out-of-order**: a group was first handed a message after one of a higher offset of its queue, or before one of its
   sharding key that had been acknowledged when it was sent. A violation where an order was promised (``ordered``), else
   a note.
+* **trimmed**: acknowledged, and deleted by a replica's own retention or disk rules: that replica's first offset is
+  beyond where the receipt says that it was. Not lost. See ``trimmed``.
+* **delayed-early**, **delayed-lost**: a delayed message was handed out before it was due, or is missing long after. See
+  ``delayed``.
+* **offset-moved-back**: a master named a committed offset of a group below an earlier one. See ``offsets``.
+* **half-unsettled**: a transactional message was to be committed and is not there long after. See ``halves``.
+* **outage**: nothing was acknowledged for longer than was allowed (``max_outage_s``), to a client or by a group of
+  brokers, while somebody tried. Every such window counts, not only the first. See ``availability``.
 * **assumptions**: enough acknowledged sends before the first fault and after the last one's end; a fault really
-  happened, and each one ended; every replica was read to the end. Where one fails the verdict is INCONCLUSIVE, unless a
-  violation was found as well: what was seen lost stays lost, however little was tested. An incomplete history, as a
-  killed run leaves it, is INCONCLUSIVE whatever it shows.
+  happened, and each one ended; every replica was read to the end; no send ended before it began, and nothing was
+  received before it was sent. Where one fails the verdict is INCONCLUSIVE, unless a violation was found as well: what
+  was seen lost stays lost, however little was tested. An incomplete history, as a killed run leaves it, is INCONCLUSIVE
+  whatever it shows.
 
 An id is of this run if it was sent, or begins with a prefix that the history names: every producer gives ids, and what
 others put into the topic is neither phantom nor duplicate.
@@ -34,11 +44,40 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from rmqkit.checks.availability import Window, lasting_over, windows
 from rmqkit.checks.findings import Finding
 from rmqkit.history import History
 
 if TYPE_CHECKING:
     from rmqkit.checks.sends import Sends
+
+_SHOWN = 10
+ADVICE = {
+    "acknowledged-lost": "see what that replica's log was cut back to around the fault; is flushDiskType ASYNC_FLUSH?",
+    "misplaced": "the receipt and the log disagree: see whether the broker answered before a quorum had it",
+    "phantom": "see which attempt of the id was told as refused, and what the broker at that address logged",
+    "duplicated": "see the retries of that id; a replica that dispatched its log twice shows other messages twice, too",
+    "divergent": "compare the DLedger logs of the replicas at that place; do not let the odd one lead",
+    "corrupt": "read the message from another replica, and look at that one's disk",
+    "consumer-lost": "see the group's committed offset when the queue changed hands: was it ahead of what came?",
+    "out-of-order": "see whether two members had the queue at once, or a retry overtook",
+    "delayed-early": "compare the brokers' clocks",
+    "delayed-lost": "see delayOffset.json of the leader of that time: a follower of 4.5 does not read it when it leads",
+    "offset-moved-back": "followers copy offsets every 10 s; what was handed out since comes again",
+    "half-unsettled": "is a producer of its group up, for the broker to ask back?",
+    "outage": "compare with the timeline of the fault; what is longer is the client's own: its time-outs, its route",
+    "no-fault": "break something while the traffic goes on, or ask for no fault (fault_required=False)",
+    "fault-not-ended": "let the traffic go on until the fault is healed",
+    "too-little-traffic": "send more, or for longer, on that side of the fault",
+    "replicas-unread": "read back every replica once all have caught up",
+    "reader-incomplete": "read that replica again once it serves, or mend it",
+    "consumer-undrained": "let the group receive until its lag is 0, and say so with History.consumer_done",
+    "times-run-back": "record every operation with the monotonic clock of one machine",
+    "clocks-differ": "record every operation with the monotonic clock of one machine",
+    "delayed-pending": "wait for the longest delay before the replicas are read",
+    "half-pending": "wait until the broker has asked back before the replicas are read",
+}
+"""What to do about a finding, by its kind."""
 
 
 class VerdictStatus(StrEnum):
@@ -54,6 +93,10 @@ class Thresholds:
     """What a verdict needs: acknowledged sends before the fault and after it, replicas read, groups drained.
 
     ``ordered``: consumers must be handed the messages of a queue, and of a sharding key, in their order.
+    ``offsets_may_move_back``: a committed offset below an earlier one is a note and no violation.
+    ``max_outage_s``: the longest time without an acknowledgement that is allowed (0: any); windows of
+    ``min_window_s`` or more are told. ``delay_grace_s``: so long after it was due a delayed message must be there;
+    ``settle_s``: so long after its half a transactional message must be settled.
     """
 
     min_acked_before: int = 20
@@ -62,17 +105,23 @@ class Thresholds:
     fault_required: bool = True
     min_consumers: int = 0
     ordered: bool = False
+    offsets_may_move_back: bool = False
+    max_outage_s: float = 0.0
+    min_window_s: float = 1.0
+    delay_grace_s: float = 10.0
+    settle_s: float = 180.0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer with its reasons and numbers."""
+    """The answer with its reasons and numbers; ``windows`` in which nothing was acknowledged."""
 
     status: VerdictStatus
     violations: tuple[Finding, ...]
     doubts: tuple[Finding, ...]
     notes: tuple[Finding, ...]
     numbers: dict[str, int]
+    windows: tuple[Window, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -85,6 +134,10 @@ class Verdict:
             for finding in findings:
                 lines.append(f"  {mark} {finding.text}")
                 lines += [f"      {message_id}" for message_id in finding.ids]
+                lines += [f"      → {ADVICE[finding.kind]}"] if mark != "·" and finding.kind in ADVICE else []
+        lines += [f"  · {window}" for window in self.windows[:_SHOWN]]
+        if len(self.windows) > _SHOWN:
+            lines.append(f"  · and {len(self.windows) - _SHOWN} windows more without an acknowledgement")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -99,22 +152,28 @@ class Verdict:
             "doubts": plain(self.doubts),
             "notes": plain(self.notes),
             "numbers": dict(self.numbers),
+            "windows": [window.as_dict() for window in self.windows],
         }
 
 
 def judge(history: History, thresholds: Thresholds = Thresholds()) -> Verdict:
     """Judge a run from its history alone. Linear in the number of operations: some seconds for ten million."""
     from rmqkit.checks.consumers import compare_consumers  # noqa: PLC0415 - these import numpy; what starts up need not
+    from rmqkit.checks.halves import unsettled  # noqa: PLC0415
     from rmqkit.checks.index import Index  # noqa: PLC0415
+    from rmqkit.checks.offsets import moved_back  # noqa: PLC0415
     from rmqkit.checks.replicas import compare_replicas  # noqa: PLC0415
     from rmqkit.checks.sends import Sends  # noqa: PLC0415
 
+    away = windows(history, min_s=thresholds.min_window_s)
     sends = Sends(history, Index(history))
-    violations, notes = compare_replicas(history, sends)
-    received = compare_consumers(history, sends, ordered=thresholds.ordered)
-    doubts = [*_assumptions(history, sends, thresholds), *received[1]]
-    violations += received[0]
-    notes += received[2]
+    seen = compare_replicas(history, sends, delay_grace_s=thresholds.delay_grace_s)
+    received = compare_consumers(history, sends, seen, ordered=thresholds.ordered)
+    halves = unsettled(history, sends, seen.found, settle_s=thresholds.settle_s)
+    violations = [*seen.violations, *received[0], *halves[0], *lasting_over(away, thresholds.max_outage_s)]
+    doubts = [*_assumptions(history, sends, thresholds), *seen.doubts, *received[1], *halves[1]]
+    notes = [*seen.notes, *received[2]]
+    (notes if thresholds.offsets_may_move_back else violations).extend(moved_back(history))
     if history.incomplete:
         doubts.insert(0, Finding("incomplete", 1, f"the history is not whole: {history.incomplete}"))
         # What is missing of it may be what would excuse them.
@@ -127,7 +186,7 @@ def judge(history: History, thresholds: Thresholds = Thresholds()) -> Verdict:
     else:
         status = VerdictStatus.PASSED
     numbers = _numbers(history, sends)
-    return Verdict(status, tuple(violations), tuple(doubts), tuple(notes), numbers)
+    return Verdict(status, tuple(violations), tuple(doubts), tuple(notes), numbers, away)
 
 
 def _numbers(history: History, sends: Sends) -> dict[str, int]:
@@ -144,6 +203,8 @@ def _numbers(history: History, sends: Sends) -> dict[str, int]:
     }
     if history.consumers or history.receive_count:
         numbers |= {"consumers": len(history.consumers), "received": history.receive_count}
+    if history.offset_count:
+        numbers |= {"committed_offsets": history.offset_count}
     return numbers
 
 
@@ -170,6 +231,8 @@ def _assumptions(history: History, sends: Sends, thresholds: Thresholds) -> list
             "too-little-traffic",
             f"only {sends.acked_after} sends acknowledged after the fault; {thresholds.min_acked_after} needed",
         )
+    if sends.backwards:
+        doubt("times-run-back", f"{sends.backwards} sends ended before they began: the times are not of one clock")
     return [*doubts, *_unread(history, thresholds)]
 
 

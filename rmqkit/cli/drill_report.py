@@ -70,7 +70,7 @@ class DrillReport:
     def ended(self, verdict: Verdict, **facts: Any) -> None:
         """It came to its end. ``facts`` go into the summary beside the verdict."""
         self._verdict = verdict
-        self._facts = facts
+        self._facts = {name: fact for name, fact in facts.items() if fact is not None}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -165,6 +165,9 @@ def run(
         if cluster is not None and kill is not None:
             alongside = kill_leader_during(cluster, at_s=kill.at_s, group=kill.group, on_step=say)
         history = evidence.begin(stack)
+        if history is not None:
+            for address, group in ground.peers.items():
+                history.add_peer(address, group)
         load = Load(parts, history=history, on_progress=show_progress, alongside=alongside)
         summary = load.run()
     show([json.dumps(summary.as_dict(), indent=2)] if evidence.as_json else text(summary))

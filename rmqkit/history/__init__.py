@@ -6,9 +6,14 @@ from rmqkit.history.ids import join as join_id
 from rmqkit.history.ids import split as split_id
 from rmqkit.history.recorder import Batch, History
 from rmqkit.history.records import (
+    COMMIT,
+    HALF,
+    ROLLBACK,
     ConsumerEnd,
     FaultEvent,
+    OffsetRecord,
     Outcome,
+    RangeRecord,
     ReadRecord,
     ReceiveRecord,
     SendRecord,
@@ -18,12 +23,17 @@ from rmqkit.history.records import (
 from rmqkit.history.table import Columns
 
 __all__ = [
+    "COMMIT",
+    "HALF",
+    "ROLLBACK",
     "Batch",
     "Columns",
     "ConsumerEnd",
     "FaultEvent",
     "History",
+    "OffsetRecord",
     "Outcome",
+    "RangeRecord",
     "ReadRecord",
     "ReceiveRecord",
     "SendRecord",

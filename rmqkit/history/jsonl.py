@@ -2,7 +2,7 @@
 
 Since format 2 the last line counts the others, so that a file cut short is found out; 3 names the run's id prefixes,
 whether a body is intact and why a reader is incomplete; 4 adds who sent and how often, sharding keys, what consumers
-got.
+got; 5 delays, the steps of transactions, committed offsets, what replicas still hold, and who is in which group.
 """
 
 from __future__ import annotations
@@ -14,14 +14,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rmqkit.errors import UsageError
-from rmqkit.history.records import ConsumerEnd, FaultEvent, Outcome, ReadRecord, ReceiveRecord, SendRecord
+from rmqkit.history.records import (
+    COMMIT,
+    HALF,
+    ROLLBACK,
+    ConsumerEnd,
+    FaultEvent,
+    OffsetRecord,
+    Outcome,
+    RangeRecord,
+    ReadRecord,
+    ReceiveRecord,
+    SendRecord,
+)
 
 if TYPE_CHECKING:
     from rmqkit.history.recorder import History
 
-FORMAT = 4
-READABLE = (3, 4)
-_SINCE_4 = {"sender": "", "attempts": 1, "sharding_key": ""}
+FORMAT = 5
+READABLE = (3, 4, 5)
+_SINCE: dict[int, dict[str, Any]] = {
+    4: {"sender": "", "attempts": 1, "sharding_key": ""},
+    5: {"delay_ms": 0, "transaction": ""},
+}
+_STEPS = ("", HALF, COMMIT, ROLLBACK)
+
+
+def unknown_to(form: int) -> dict[str, Any]:
+    """What sends of an older format do not have, and what it then is."""
+    return {name: value for since, values in _SINCE.items() if form < since for name, value in values.items()}
 
 
 def write(history: History, path: Path) -> None:
@@ -48,6 +69,8 @@ def _lines(history: History) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "read", asdict(read)
     for receive in history.receives():
         yield "receive", asdict(receive)
+    for offset in history.offsets():
+        yield "offset", asdict(offset)
     yield from end
 
 
@@ -63,11 +86,13 @@ def _facts(history: History) -> tuple[list[tuple[str, dict[str, Any]]], list[tup
         run["incomplete"] = history.incomplete
     beginning = [("run", {**run, "id_prefixes": list(history.run_prefixes)})]
     beginning += [("fault", asdict(fault)) for fault in history.faults]
+    beginning += [("peer", {"address": address, "group": group}) for address, group in history.peers.items()]
     unread = history.unread
     end: list[tuple[str, dict[str, Any]]] = [
         ("reader", {"replica": replica, "reached_end": reached_end, "reason": unread.get(replica, "")})
         for replica, reached_end in history.readers.items()
     ]
+    end += [("range", asdict(each)) for each in history.ranges]
     end += [("consumer", consumer_line(each)) for each in history.consumers.values()]
     return beginning, end
 
@@ -114,7 +139,7 @@ def _why(error: Exception) -> str:
     return f"{error.args[0]!r} is unknown or missing" if isinstance(error, KeyError) else str(error)
 
 
-_R = TypeVar("_R", SendRecord, ReadRecord, ReceiveRecord, FaultEvent)
+_R = TypeVar("_R", SendRecord, ReadRecord, ReceiveRecord, OffsetRecord, RangeRecord, FaultEvent)
 _TYPES = {"str": str, "int": int, "bool": bool, "Outcome": Outcome}
 
 
@@ -143,6 +168,9 @@ class _Loader:
             "send": self._send,
             "read": lambda record: history.add_read(_checked(ReadRecord, record)),
             "receive": lambda record: history.add_receive(_checked(ReceiveRecord, record)),
+            "offset": lambda record: history.add_offset(_checked(OffsetRecord, record)),
+            "range": lambda record: history.add_range(_checked(RangeRecord, record)),
+            "peer": lambda record: history.add_peer(_text(record, "address"), _text(record, "group")),
             "reader": self._reader,
             "consumer": self._consumer,
         }
@@ -178,6 +206,7 @@ class _Loader:
         self.format = record["format"]
         if self.format not in READABLE:
             raise ValueError(f"format {self.format}, and this version reads formats {READABLE[0]} to {READABLE[-1]}")
+        self.history.format = self.format
         self.history.incomplete = str(record.get("incomplete", ""))
         self.history.wall_start, self.history.start_ns = float(record["wall_start"]), int(record["start_ns"])
         for prefix in record["id_prefixes"]:
@@ -186,8 +215,11 @@ class _Loader:
             self.history.add_run_prefix(prefix)
 
     def _send(self, record: dict[str, Any]) -> None:
-        older = _SINCE_4 if self.format == 3 else {}
-        self.history.add_send(_checked(SendRecord, {**older, **record, "outcome": Outcome[record["outcome"]]}))
+        older = unknown_to(self.format)
+        send = _checked(SendRecord, {**older, **record, "outcome": Outcome[record["outcome"]]})
+        if send.transaction not in _STEPS:
+            raise ValueError(f"transaction is {send.transaction!r}, which is no step of one")
+        self.history.add_send(send)
 
     def _reader(self, record: dict[str, Any]) -> None:
         reached_end = _flag(record, "reached_end")
@@ -196,7 +228,17 @@ class _Loader:
     def _consumer(self, record: dict[str, Any]) -> None:
         topics = tuple(map(str, record["topics"]))
         drained = _flag(record, "drained")
-        self.history.consumer_done(str(record["group"]), drained=drained, topics=topics, reason=str(record["reason"]))
+        at_ns = int(record["at_ns"]) if self.format >= 5 else 0
+        self.history.consumer_done(
+            str(record["group"]), drained=drained, topics=topics, reason=str(record["reason"]), at_ns=at_ns
+        )
+
+
+def _text(record: dict[str, Any], name: str) -> str:
+    value = record[name]
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}, which is no text")  # noqa: TRY004
+    return value
 
 
 def _flag(record: dict[str, Any], name: str) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmqkit.errors import UsageError
 from rmqkit.history import jsonl
+from rmqkit.history.brokerside import BrokerSide
 from rmqkit.history.records import ConsumerEnd, FaultEvent, Outcome, ReadRecord, ReceiveRecord, SendRecord
 from rmqkit.history.table import READS, RECEIVES, SENDS, STEM, Columns, Shared, Table
 
@@ -42,19 +43,22 @@ class Batch:
         return sum(chunk.rows for chunks in self.chunks.values() for chunk in chunks)
 
 
-class History:
+class History(BrokerSide):
     """Everything of one run. Any number of threads may append; what was appended so far can be read at any time."""
 
     def __init__(self) -> None:
         self.wall_start = time.time()
         self.start_ns = time.monotonic_ns()
         self.faults: list[FaultEvent] = []
+        self.format = jsonl.FORMAT
+        """The format of the file that it was read from."""
         self.incomplete = ""
         """Why this is not everything that the run recorded; empty for a whole history. Judged as INCONCLUSIVE."""
         self.shared = Shared()
         """What the tables share; for the rooms of ``history/`` only, as ``tables`` and the hooks below."""
         self.on_fact: Callable[[str, dict[str, Any]], None] = lambda _kind, _fact: None
         self.on_flush: Callable[[], None] = lambda: None
+        super().__init__(self.shared)
         self._sends = Table(SENDS, self.shared)
         self._reads = Table(READS, self.shared)
         self._receives = Table(RECEIVES, self.shared)
@@ -101,6 +105,8 @@ class History:
         sender: Texts = "",
         attempts: Numbers | int = 1,
         sharding_key: Texts = "",
+        delay_ms: Numbers | int = 0,
+        transaction: Texts = "",
     ) -> None:
         """Record many finished sends: each column is a sequence, or one value for all of them.
 
@@ -146,20 +152,23 @@ class History:
                 self._unread.setdefault(replica, reason)
             self.on_fact("reader", {"replica": replica, "reached_end": reached_end, "reason": reason})
 
-    def consumer_done(self, group: str, *, drained: bool, topics: Sequence[str] = (), reason: str = "") -> None:
+    def consumer_done(
+        self, group: str, *, drained: bool, topics: Sequence[str] = (), reason: str = "", at_ns: int | None = None
+    ) -> None:
         """Record that a consumer group ended, and whether it was handed everything there was (``drained``).
 
         ``topics``: what it consumed whole, from the first message on and without a filter; none named means every topic
-        of the history. Once not drained it stays so; ``reason`` says why it was not.
+        of the history. Once not drained it stays so; ``reason`` says why it was not. ``at_ns``: when (now).
         """
         if "/" in group:
             raise UsageError(f"{group!r} is a member, not a group", hint="name what stands before the slash")
         with self.shared.lock:
-            end = ConsumerEnd(group, drained, tuple(topics), reason)
+            end = ConsumerEnd(group, drained, tuple(topics), reason, time.monotonic_ns() if at_ns is None else at_ns)
             before = self._consumers.get(group)
             if before is not None:
                 both = {*before.topics, *end.topics} if before.topics and end.topics else set[str]()
-                end = ConsumerEnd(group, before.drained and drained, tuple(sorted(both)), before.reason or reason)
+                reason, at_ns = before.reason or reason, min(before.at_ns, end.at_ns)
+                end = ConsumerEnd(group, before.drained and drained, tuple(sorted(both)), reason, at_ns)
             self._consumers[group] = end
             self.on_fact("consumer", jsonl.consumer_line(end))
 
@@ -198,7 +207,7 @@ class History:
             for prefix in batch.run_prefixes:
                 self.add_run_prefix(prefix)
             for table in self.tables:
-                maps = {**dict.fromkeys(table.layout.texts, texts), STEM: stems}
+                maps = {**dict.fromkeys(table.layout.texts, texts), **({STEM: stems} if table.layout.has_ids else {})}
                 for chunk in batch.chunks.get(table.layout.name, ()):
                     table.append_chunk(renumbered(chunk, maps))
 
@@ -325,5 +334,5 @@ class History:
 
     @property
     def tables(self) -> tuple[Table[Any], ...]:
-        """Sends, reads and receives."""
-        return (self._sends, self._reads, self._receives)
+        """Sends, reads, receives and committed offsets."""
+        return (self._sends, self._reads, self._receives, self._offsets)

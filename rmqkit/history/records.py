@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+HALF, COMMIT, ROLLBACK = "half", "commit", "rollback"
+"""What :attr:`SendRecord.transaction` may be, besides empty."""
+
 
 class Outcome(IntEnum):
     """How a send ended. Only an acknowledged message can be lost."""
@@ -23,6 +26,10 @@ class SendRecord:
 
     ``sender`` is the driver and its worker, as "built-in/0"; ``attempts`` how often the client may have put the message
     on the wire for this one outcome (so often may it be stored); ``sharding_key`` what it was ordered by, if it was.
+
+    ``delay_ms``: it was sent to be delivered so much later; its receipt then names a place in the queue of its delay
+    level, which is not judged. ``transaction``: which step of a transactional message this is, each a record of its
+    own: :data:`HALF` (nobody sees it yet), then :data:`COMMIT` or :data:`ROLLBACK`, as often as either was asked for.
     """
 
     message_id: str
@@ -37,6 +44,8 @@ class SendRecord:
     sender: str = ""
     attempts: int = 1
     sharding_key: str = ""
+    delay_ms: int = 0
+    transaction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,37 @@ class ReceiveRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class OffsetRecord:
+    """What a queue's master named as the committed offset of a group, asked at ``start_ns``, answered at ``end_ns``.
+
+    ``deliberate``: somebody has just set it there, as by a seek or a reset; what was committed before does not bind it.
+    """
+
+    group: str
+    topic: str
+    queue: int
+    offset: int
+    start_ns: int
+    end_ns: int
+    deliberate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRecord:
+    """The offsets of one queue that a replica held when its read-back began: ``first`` to before ``end``.
+
+    A ``first`` above 0 says that its own retention or disk rules have deleted what was before.
+    """
+
+    replica: str
+    topic: str
+    queue: int
+    first: int
+    end: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class FaultEvent:
     """A step of a fault: ``kind`` as in kill-leader, ``step`` as in injected, elected, restored."""
 
@@ -84,13 +124,14 @@ class ConsumerEnd:
     """How a consumer group ended: ``drained`` is whether it was handed everything up to the end of its queues.
 
     ``topics`` is what it consumed whole, from their first message on; empty means every topic of the history.
-    ``reason`` says why it was not drained.
+    ``reason`` says why it was not drained, ``at_ns`` when that was (0: not known).
     """
 
     group: str
     drained: bool
     topics: tuple[str, ...] = ()
     reason: str = ""
+    at_ns: int = 0
 
 
 def group_of(consumer: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from rmqkit.errors import MachineError, UsageError
 from rmqkit.history import jsonl
 from rmqkit.history.chunks import Chunk, Ints, PackedChunk, chunk_of, together
 from rmqkit.history.records import Outcome
-from rmqkit.history.table import NUMBER, STEM, Layout, Shared, Table
+from rmqkit.history.table import SENDS, STEM, Layout, Shared, Table, rows_of
 
 if TYPE_CHECKING:
     from rmqkit.history.recorder import History
@@ -74,8 +74,14 @@ def load(history: History, folder: Path, *, incomplete_ok: bool) -> History:
         if part.table not in tables or Path(part.file).name != part.file:
             raise UsageError(f"{folder / WHOLE} names a part that cannot be: {part.file} of {part.table}")
         table = tables[part.table]
-        read = _read_part(folder / part.file, table.layout, history.shared, table.layout.columns)
-        rows = len(read[NUMBER])
+        read = _read_part(
+            folder / part.file,
+            table.layout,
+            history.shared,
+            table.layout.columns,
+            older=jsonl.unknown_to(history.format),
+        )
+        rows = rows_of(read)
         if part.rows not in (rows, None):
             raise UsageError(f"{folder / part.file} has {rows} rows; {part.rows} were written", hint=_DAMAGED)
         for start in range(0, rows, _LOADED_ROWS):
@@ -247,7 +253,7 @@ def _write_part(folder: Path, layout: Layout[Any], chunks: Sequence[Chunk], shar
         unfinished.rename(path)
     except (OSError, pa.ArrowException) as error:
         raise MachineError(f"the history's {path} could not be written: {error}", hint="is the disk full?") from error
-    return _Part(layout.name, path.name, len(columns[NUMBER]))
+    return _Part(layout.name, path.name, rows_of(columns))
 
 
 def _arrow(name: str, values: Ints, layout: Layout[Any], shared: Shared) -> Any:
@@ -264,13 +270,22 @@ def _arrow(name: str, values: Ints, layout: Layout[Any], shared: Shared) -> Any:
     return pa.array(values)
 
 
-def _read_part(path: Path, layout: Layout[Any], shared: Shared, names: Sequence[str]) -> dict[str, Ints]:
+def _read_part(
+    path: Path, layout: Layout[Any], shared: Shared, names: Sequence[str], *, older: Mapping[str, Any] | None = None
+) -> dict[str, Ints]:
+    """The columns ``names``; those that the file has not, as ``older`` says where it is of an older format."""
     try:
-        table = pq.read_table(path, columns=list(names)).unify_dictionaries()
-        return {name: _column(table.column(name).combine_chunks(), name, layout, shared) for name in names}
+        there = [name for name in names if layout is not SENDS or name not in (older or {})]
+        table = pq.read_table(path, columns=there).unify_dictionaries()
+        read = {name: _column(table.column(name).combine_chunks(), name, layout, shared) for name in there}
+        for name in names:
+            if name not in read:
+                value = (older or {})[name]
+                read[name] = np.full(table.num_rows, shared.texts[value] if isinstance(value, str) else value, np.int64)
     except (OSError, pa.ArrowException, KeyError, ValueError, AttributeError) as error:
         what = " ".join(str(error).split())[:200]
         raise UsageError(f"{path} is no part of a history that can be read: {what}", hint=_DAMAGED) from error
+    return read
 
 
 def _column(array: Any, name: str, layout: Layout[Any], shared: Shared) -> Ints:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rmqkit.errors import UsageError
 from rmqkit.history.ids import Numbers, counted, join, numbered
-from rmqkit.history.records import Outcome, ReadRecord, ReceiveRecord, SendRecord
+from rmqkit.history.records import OffsetRecord, Outcome, ReadRecord, ReceiveRecord, SendRecord
 
 if TYPE_CHECKING:
     from rmqkit.history.chunks import Chunk, Ints
@@ -26,7 +26,7 @@ ROWS = 8192
 _BULK_ROWS = 1 << 16
 
 STEM, NUMBER = "id_stem", "id_number"
-Record = TypeVar("Record", SendRecord, ReadRecord, ReceiveRecord)
+Record = TypeVar("Record", SendRecord, ReadRecord, ReceiveRecord, OffsetRecord)
 _OUTCOMES = tuple(Outcome)
 
 
@@ -55,11 +55,13 @@ class Layout(Generic[Record]):
             name for name, kind in self.fields.items() if kind == "str" and name != "message_id"
         )
         """The columns of numbered texts."""
+        self.has_ids: bool = "message_id" in self.fields
 
 
 SENDS = Layout("sends", SendRecord)
 READS = Layout("reads", ReadRecord)
 RECEIVES = Layout("receives", ReceiveRecord)
+OFFSETS = Layout("offsets", OffsetRecord)
 
 
 class Table(Generic[Record]):
@@ -95,7 +97,7 @@ class Table(Generic[Record]):
 
         with self._shared.lock:
             made = _columns(self.layout, columns, self._shared)
-            for start in range(0, len(made[NUMBER]), _BULK_ROWS):
+            for start in range(0, rows_of(made), _BULK_ROWS):
                 self.append_chunk(chunk_of({name: each[start : start + _BULK_ROWS] for name, each in made.items()}))
 
     def append_chunk(self, chunk: Chunk) -> None:
@@ -188,6 +190,11 @@ class Table(Generic[Record]):
             else:
                 made[name] = np.fromiter(values, np.int64, count)
         return made
+
+
+def rows_of(columns: Mapping[str, Any]) -> int:
+    """How many rows columns have: all the same."""
+    return len(next(iter(columns.values())))
 
 
 def _columns(layout: Layout[Any], given: Mapping[str, Any], shared: Shared) -> dict[str, Ints]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rmqkit.client.broker import BrokerClient
@@ -57,12 +57,13 @@ class Master:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a load stands on: the masters, and the queues of its topic by master."""
+    """What a load stands on: the masters, the queues of its topic by master, and the group of every address."""
 
     nameservers: tuple[str, ...]
     masters: tuple[Master, ...]
     queues: Mapping[str, int]
     made_topic: bool = False
+    peers: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """What the summary tells of it."""
@@ -109,7 +110,8 @@ def survey(pool: Requester, nameservers: Sequence[str], *, topic: str, plan: Sen
         _make_topic(pool, masters, topic)
         made = True
         queues = _wait_routed(pool, nameservers, topic, {master.name for master in masters})
-    return Ground(tuple(nameservers), masters, queues, made)
+    peers = {address: broker.name for broker in info.brokers.values() for address in broker.addresses.values()}
+    return Ground(tuple(nameservers), masters, queues, made, peers)
 
 
 def _cluster_info(pool: Requester, nameservers: Sequence[str]) -> ClusterInfo:

@@ -2,17 +2,18 @@
 
 Followers serve pulls whatever ``slaveReadEnable`` says (PullMessageProcessor), so each replica is asked directly. A
 replica that cannot be read to its end, or that shows nothing at an offset of its range, is recorded as such, and the
-verdict says so.
+verdict says so. So are the first offsets: what a broker deleted by its own rules is gone, and not lost.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.pull import Gap, read_queue
 from rmqkit.errors import RmqkitError
-from rmqkit.history import History, ReadRecord
+from rmqkit.history import History, RangeRecord, ReadRecord
 from rmqkit.transport.pool import ChannelPool
 from rmqkit.wire.messages import StoredMessage
 
@@ -41,7 +42,7 @@ def read_back(
     failed: dict[str, str] = {}
     for name, address in replicas.items():
         try:
-            queues = sent_to | set(BrokerClient(pool, address).topic_stats(topic))
+            queues = sent_to | _ranges(name, BrokerClient(pool, address), topic, history)
             gaps: list[Gap] = []
             for queue in sorted(queues):
                 for message in read_queue(pool, address, topic=topic, queue_id=queue, on_gap=gaps.append):
@@ -52,6 +53,16 @@ def read_back(
             failed[name] = str(error).splitlines()[0]
         history.reader_done(name, reached_end=name not in failed, reason=failed.get(name, ""))
     return failed
+
+
+def _ranges(replica: str, broker: BrokerClient, topic: str, history: History) -> set[int]:
+    """Record which offsets the replica still has, so that what it deleted itself is not called lost."""
+    asked_ns = time.monotonic_ns()
+    held = broker.topic_stats(topic)
+    for queue, offsets in held.items():
+        first = max(offsets.min_offset, 0)
+        history.add_range(RangeRecord(replica, topic, queue, first, max(offsets.max_offset, first), asked_ns))
+    return set(held)
 
 
 def _sent_to(history: History, topic: str) -> set[int]:

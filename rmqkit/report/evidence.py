@@ -256,6 +256,7 @@ def _thresholds(found: Any) -> Thresholds | None:
         return None
     known = {each.name: type(each.default) for each in fields(Thresholds)}
     for name, value in found.items():
-        if type(value) is not known[name]:
+        # Seconds may have been given as a whole number.
+        if type(value) is not known[name] and (known[name], type(value)) != (float, int):
             raise ValueError(f"thresholds: {name} is {value!r}")
     return Thresholds(**found)

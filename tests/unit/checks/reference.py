@@ -156,9 +156,18 @@ class Reference:
     def redelivered(self, group: str, received: list[ReceiveRecord]) -> Iterator[Finding]:
         counts = Counter(each.message_id for each in received)
         again = [mid for mid, count in counts.items() if self.ours(mid) and count > max(1, self.attempts[mid])]
-        if again:
-            text = f"redelivered: {len(again)} received more often than sent by {group}"
-            yield Finding("redelivered", len(again), text, some(again))
+        members: dict[str, set[str]] = {}
+        for each in received:
+            members.setdefault(each.message_id, set()).add(each.consumer)
+        alone = [mid for mid in again if len(members[mid]) == 1]
+        moved = [mid for mid in again if len(members[mid]) > 1]
+        if alone:
+            text = f"redelivered: {len(alone)} received more often than sent by {group}, each by one member"
+            yield Finding("redelivered", len(alone), text, some(alone))
+        if moved:
+            how = "each by several members, as after a rebalance"
+            text = f"redelivered-elsewhere: {len(moved)} received more often than sent by {group}, {how}"
+            yield Finding("redelivered-elsewhere", len(moved), text, some(moved))
 
     def out_of_order(self, group: str, received: list[ReceiveRecord]) -> Iterator[Finding]:
         highest: dict[tuple[str, int], int] = {}

@@ -130,7 +130,7 @@ def lossy_result() -> DrillResult:
 def test_a_drill_that_lost_messages_says_where_they_went(tmp_path: Path) -> None:
     result = lossy_result()
     with DrillReport(tmp_path / "new", history=result.history, options={}) as told:
-        told.ended(result)
+        told.ended(result.verdict, lost=result.as_dict()["lost"])
     summary = load_report(tmp_path / "new").evidence.summary
     assert summary["lost"] == json.loads(json.dumps(result.as_dict()["lost"]))
     assert summary["lost"]["kinds"] == {"data loss": 1}
@@ -143,7 +143,7 @@ def test_a_drill_that_lost_messages_says_where_they_went(tmp_path: Path) -> None
 def test_a_drill_that_lost_nothing_says_nothing_of_lost_messages(tmp_path: Path) -> None:
     result = replace(lossy_result(), places=None)
     with DrillReport(tmp_path / "new", history=result.history, options={}) as told:
-        told.ended(result)
+        told.ended(result.verdict, lost=result.as_dict()["lost"])
     summary = load_report(tmp_path / "new").evidence.summary
     assert "lost" not in summary
     assert summary["notes"] == []

@@ -6,11 +6,22 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from rmqkit.history import FaultEvent, History, Outcome, ReadRecord, ReceiveRecord, SendRecord
+from rmqkit.history import (
+    FaultEvent,
+    History,
+    OffsetRecord,
+    Outcome,
+    RangeRecord,
+    ReadRecord,
+    ReceiveRecord,
+    SendRecord,
+)
 
-SEND = SendRecord("m1", "T", 5, 9, Outcome.ACKNOWLEDGED, 3, 7, "127.0.0.1:1", "", "built-in/0", 2, "key")
+SEND = SendRecord("m1", "T", 5, 9, Outcome.ACKNOWLEDGED, 3, 7, "127.0.0.1:1", "", "built-in/0", 2, "key", 5000, "half")
 READ = ReadRecord("n0", "m1", "T", 3, 7)
 RECEIVE = ReceiveRecord("g/0", "m1", "T", 3, 7, 11)
+OFFSET = OffsetRecord("g", "T", 3, 7, 11, 12, deliberate=True)
+RANGE = RangeRecord("n0", "T", 3, 2, 9, 13)
 
 numbers = st.integers(-(2**63), 2**63 - 1)
 ids = st.one_of(
@@ -32,15 +43,20 @@ sends = st.builds(
     sender=st.text(),
     attempts=numbers,
     sharding_key=st.text(),
+    delay_ms=numbers,
+    transaction=st.sampled_from(["", "half", "commit", "rollback"]),
 )
 reads = st.builds(ReadRecord, st.text(), ids, st.text(), numbers, numbers, st.booleans())
 receives = st.builds(ReceiveRecord, st.text(), ids, st.text(), numbers, numbers, numbers)
+offsets = st.builds(OffsetRecord, st.text(), st.text(), numbers, numbers, numbers, numbers, st.booleans())
 faults = st.builds(FaultEvent, st.text(), st.text(), st.text(), numbers)
-send_lists, read_lists, receive_lists = st.lists(sends), st.lists(reads), st.lists(receives)
+send_lists, read_lists = st.lists(sends), st.lists(reads)
+receive_lists = st.lists(st.one_of(receives, offsets))
+"""What consumers did: what they were handed, and how far they said that they were."""
 
 
 def filled(
-    *records: SendRecord | ReadRecord | ReceiveRecord | FaultEvent,
+    *records: SendRecord | ReadRecord | ReceiveRecord | OffsetRecord | RangeRecord | FaultEvent,
     readers: dict[str, bool] | None = None,
     into: History | None = None,
 ) -> History:
@@ -54,6 +70,10 @@ def filled(
                 history.add_read(record)
             case ReceiveRecord():
                 history.add_receive(record)
+            case OffsetRecord():
+                history.add_offset(record)
+            case RangeRecord():
+                history.add_range(record)
             case FaultEvent():
                 history.faults.append(record)
     for replica, reached_end in (readers or {}).items():
@@ -69,6 +89,9 @@ def content(history: History, *, like: History | None = None) -> tuple[Any, ...]
         list(history.sends()),
         list(history.reads()),
         list(history.receives()),
+        list(history.offsets()),
+        history.ranges,
+        history.peers,
         history.faults,
         history.readers,
         history.unread,

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from records import READ, RECEIVE, SEND, content, faults, filled, read_lists, receive_lists, send_lists
+from records import RANGE, READ, RECEIVE, SEND, content, faults, filled, read_lists, receive_lists, send_lists
 
 from rmqkit.errors import UsageError
-from rmqkit.history import FaultEvent, History, Outcome, ReadRecord, ReceiveRecord, SendRecord
+from rmqkit.history import FaultEvent, History, OffsetRecord, Outcome, ReadRecord, ReceiveRecord, SendRecord
 
 
 def exported(history: History, tmp_path: Path) -> list[str]:
@@ -33,8 +33,10 @@ def test_columns_give_back_every_record_in_order(
     history = filled(*some, *found, *handed)
     assert list(history.sends()) == some
     assert list(history.reads()) == found
-    assert list(history.receives()) == handed
-    assert (history.send_count, history.read_count, history.receive_count) == (len(some), len(found), len(handed))
+    assert list(history.receives()) == [each for each in handed if isinstance(each, ReceiveRecord)]
+    assert list(history.offsets()) == [each for each in handed if isinstance(each, OffsetRecord)]
+    assert (history.send_count, history.read_count) == (len(some), len(found))
+    assert history.receive_count + history.offset_count == len(handed)
 
 
 @settings(deadline=None, max_examples=40)
@@ -52,6 +54,8 @@ def test_a_history_survives_a_file(
     history.add_run_prefix("run-")
     history.reader_done("n9", reached_end=False, reason="it was silent")
     history.consumer_done("g", drained=False, topics=["T"], reason="it was stopped")
+    history.add_range(RANGE)
+    history.add_peer("127.0.0.1:1", "broker-a")
     history.export_jsonl(path)
     assert content(History.import_jsonl(path)) == content(history)
 
@@ -211,6 +215,10 @@ def test_a_line_missing_in_the_middle_is_noticed(tmp_path: Path) -> None:
         ),
         ('{"type": "receive", "consumer": "g"}', "missing 5 required positional arguments"),
         ('{"type": "consumer", "group": "g", "drained": 1, "topics": [], "reason": ""}', "neither true nor false"),
+        ('{"type": "offset", "group": "g"}', "missing 5 required positional arguments"),
+        ('{"type": "range", "replica": "n0"}', "missing 5 required positional arguments"),
+        ('{"type": "peer", "address": "a", "group": 1}', "group is 1, which is no text"),
+        ('{"type": "consumer", "group": "g", "drained": true, "topics": [], "reason": ""}', "'at_ns' is unknown"),
         ('{"type": "part", "table": "sends"}', "'part' is unknown or missing"),
         ('{"type": "reader", "replica": "n0", "reached_end": true}', "'reason' is unknown or missing"),
         ('{"type": "send", "outcome": "LOST"}', "'LOST' is unknown or missing"),
@@ -233,23 +241,53 @@ def test_a_line_that_is_none_is_named_by_its_number_and_shown(tmp_path: Path, li
 def test_a_history_of_an_older_format_is_refused_in_its_first_line(tmp_path: Path) -> None:
     path = tmp_path / "old.jsonl"
     path.write_text(json.dumps({"type": "run", "format": 1, "wall_start": 1.0, "start_ns": 1}) + "\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"line 1 .*: format 1, and this version reads formats 3 to 4"):
+    with pytest.raises(UsageError, match=r"line 1 .*: format 1, and this version reads formats 3 to 5"):
         History.import_jsonl(path)
 
 
 def test_a_history_of_format_3_is_read_with_what_it_did_not_know(tmp_path: Path) -> None:
     path = tmp_path / "old.jsonl"
-    old = {name: value for name, value in asdict(SEND).items() if name not in ("sender", "attempts", "sharding_key")}
+    since_5 = ("delay_ms", "transaction")
+    since_4 = ("sender", "attempts", "sharding_key", *since_5)
+    old = {name: value for name, value in asdict(SEND).items() if name not in since_4}
+    plain = replace(SEND, sender="", attempts=1, sharding_key="", delay_ms=0, transaction="")
     lines = [
         {"type": "run", "format": 3, "wall_start": 1.0, "start_ns": 1, "id_prefixes": []},
         {"type": "send", **old, "outcome": "ACKNOWLEDGED"},
         {"type": "end", "lines": 2},
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    assert list(History.import_jsonl(path).sends()) == [replace(SEND, sender="", attempts=1, sharding_key="")]
+    assert list(History.import_jsonl(path).sends()) == [plain]
     path.write_text(path.read_text(encoding="utf-8").replace('"format": 3', '"format": 4'), encoding="utf-8")
     with pytest.raises(UsageError, match=r"line 2 .*: 'sender' is unknown or missing"):
         History.import_jsonl(path)
+
+
+def test_a_history_of_format_4_knows_no_delays_and_not_when_a_group_ended(tmp_path: Path) -> None:
+    path = tmp_path / "old.jsonl"
+    old = {name: value for name, value in asdict(SEND).items() if name not in ("delay_ms", "transaction")}
+    lines = [
+        {"type": "run", "format": 4, "wall_start": 1.0, "start_ns": 1, "id_prefixes": []},
+        {"type": "send", **old, "outcome": "ACKNOWLEDGED"},
+        {"type": "consumer", "group": "g", "drained": True, "topics": [], "reason": ""},
+        {"type": "end", "lines": 3},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    history = History.import_jsonl(path)
+    assert list(history.sends()) == [replace(SEND, delay_ms=0, transaction="")]
+    assert history.consumers["g"].at_ns == 0
+    path.write_text(path.read_text(encoding="utf-8").replace('"format": 4', '"format": 5'), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"line 2 .*: 'delay_ms' is unknown or missing"):
+        History.import_jsonl(path)
+
+
+def test_an_address_is_of_one_group() -> None:
+    history = History()
+    history.add_peer("127.0.0.1:1", "broker-a")
+    history.add_peer("127.0.0.1:1", "broker-a")
+    with pytest.raises(UsageError, match="is of the groups broker-a and broker-b"):
+        history.add_peer("127.0.0.1:1", "broker-b")
+    assert history.peers == {"127.0.0.1:1": "broker-a"}
 
 
 def test_a_file_that_does_not_begin_as_a_history_is_none(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from records import READ, RECEIVE, SEND, content, filled, read_lists, receive_lists, send_lists
+from records import OFFSET, RANGE, READ, RECEIVE, SEND, content, filled, read_lists, receive_lists, send_lists
 
 from rmqkit.checks import VerdictStatus, judge
 from rmqkit.errors import MachineError, UsageError
@@ -28,6 +29,9 @@ def whole() -> History:
     history.reader_done("n1", reached_end=False, reason="it was silent")
     history.consumer_done("g", drained=False, topics=["T"], reason="it was stopped")
     history.add_run_prefix("m")
+    history.add_offset(OFFSET)
+    history.add_range(RANGE)
+    history.add_peer("127.0.0.1:1", "broker-a")
     return history
 
 
@@ -55,6 +59,18 @@ def test_everything_but_the_operations_survives_too(whole: History, tmp_path: Pa
     loaded = History.load(tmp_path / "h")
     assert content(loaded) == content(whole)
     assert loaded.incomplete == ""
+
+
+def test_a_folder_of_format_4_is_read_with_what_it_did_not_know(whole: History, tmp_path: Path) -> None:
+    """A folder of the present format may lack none of its columns."""
+    whole.save(tmp_path / "h")
+    part = tmp_path / "h" / "sends-000000.parquet"
+    pq.write_table(pq.read_table(part).drop_columns(["delay_ms", "transaction"]), part)
+    with pytest.raises(UsageError, match="is no part of a history that can be read"):
+        History.load(tmp_path / "h")
+    facts = tmp_path / "h" / "history.jsonl"
+    facts.write_text(facts.read_text(encoding="utf-8").replace('"format": 5', '"format": 4'), encoding="utf-8")
+    assert list(History.load(tmp_path / "h").sends()) == [replace(SEND, delay_ms=0, transaction="")]
 
 
 def test_an_exported_file_is_loaded_by_its_name(whole: History, tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ def test_a_nameserver_that_does_not_answer_is_named(loopback_cluster: LoopbackCl
     with ChannelPool() as pool:
         with pytest.raises(ClusterError, match=f"no NameServer answers at {dead}"):
             survey(pool, [dead], topic="T", plan=SendPlan())
-        assert survey(pool, [dead, loopback_cluster.address], topic="TopicTest", plan=SendPlan()).queues
+        ground = survey(pool, [dead, loopback_cluster.address], topic="TopicTest", plan=SendPlan())
+        assert ground.queues
+        assert {master.address: master.name for master in ground.masters}.items() <= ground.peers.items()
         with pytest.raises(UsageError, match="not an address: 'nonsense'"):
             survey(pool, ["nonsense"], topic="T", plan=SendPlan())
         with pytest.raises(UsageError, match="no NameServer is named"):

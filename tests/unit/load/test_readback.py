@@ -32,6 +32,10 @@ def test_every_message_of_every_queue_and_replica_is_recorded(pool: ScriptedPool
     history = History()
     assert read_back(pool, REPLICAS, topic="T", history=history) == {}
     assert history.readers == {"n0": True, "n1": True}
+    # What is below the first offset the broker has deleted: the verdict must know.
+    held = [(each.replica, each.topic, each.queue, each.first, each.end) for each in history.ranges]
+    assert held == [(replica, "T", *each) for replica in REPLICAS for each in ((0, 0, 3), (1, 5, 6))]
+    assert history.start_ns <= min(each.at_ns for each in history.ranges)
     places = [(0, 0), (0, 1), (0, 2), (1, 5)]
     assert list(history.reads()) == [
         ReadRecord(replica, f"ID{queue}.{offset}", "T", queue, offset)

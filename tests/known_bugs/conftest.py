@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from known_bug import BugFinding, Seen
@@ -10,7 +10,9 @@ from known_bug import BugFinding, Seen
 from rmqkit.cluster import Cluster
 from rmqkit.cluster.engine import Engine
 from rmqkit.cluster.images import BuildRequest, build, image_name
+from rmqkit.cluster.ports import reserve_block
 from rmqkit.settings import Settings
+from rmqkit.topology.spec import ClusterSpec, pod_ports_needed
 
 FINDINGS = pytest.StashKey[list[str]]()
 
@@ -46,13 +48,25 @@ def build_edition(rmq_engine: Engine, rmq_settings: Settings) -> Callable[[str],
 
 
 @pytest.fixture
+def config() -> Mapping[str, str]:
+    """Keys of broker.conf beside the kit's own for tests; a bug's file overrides it."""
+    return {}
+
+
+@pytest.fixture
 def cluster(
-    edition: str, build_edition: Callable[[str], None], rmq_engine: Engine, rmq_settings: Settings
+    edition: str,
+    config: Mapping[str, str],
+    build_edition: Callable[[str], None],
+    rmq_engine: Engine,
+    rmq_settings: Settings,
 ) -> Iterator[Cluster]:
     """A cluster of this test alone, of the release under test: what a bug does to it is nobody else's."""
     build_edition(edition)
-    with Cluster.start(edition=edition, engine=rmq_engine, timeout_s=rmq_settings.timeout_s) as started:
-        yield started
+    with reserve_block(pod_ports_needed()) as block:
+        spec = ClusterSpec.pod(base_port=block.base, edition=edition, image=image_name(edition), config=config)
+        with Cluster.start(spec, engine=rmq_engine, timeout_s=rmq_settings.timeout_s) as started:
+            yield started
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""rocketmq #1934, #2357: delayed messages come again after a change of leader. 4.5.x to 4.8.0; 4.9.0 mends it (PR #2518).
+"""rocketmq #1934, #2357: delayed messages come again after a change of leader. 4.5.x to 4.8.0; 4.9.0 mends it (#2518).
 
 Followers copy how far delayed messages were delivered into a file (SlaveSynchronize.syncDelayOffset), but one that
 becomes the leader goes on with what it had in memory, from its own start: so it delivers all of them again.

@@ -1,9 +1,9 @@
 """rocketmq #1057, #4140, #1810: topics and offsets are not copied when followers cannot reach the leader's brokerIP1.
 
-No release mends it: it is a trap of the configuration, and silent. Messages are replicated over dLegerPeers, but topics,
-consumer offsets and groups are fetched from the address that the leader advertises to clients (SlaveSynchronize). Where
-only clients reach that, a failover keeps the messages and loses the topics. So it is shown on one release, with and
-without a rule that keeps brokers from each other's client ports.
+No release mends it: it is a trap of the configuration, and silent. Messages are replicated over dLegerPeers, but
+topics, consumer offsets and groups are fetched from the address that the leader advertises to clients
+(SlaveSynchronize). Where only clients reach that, a failover keeps the messages and loses the topics. So it is shown on
+one release, with and without a rule that keeps brokers from each other's client ports.
 """
 
 from __future__ import annotations

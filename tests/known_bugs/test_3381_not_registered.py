@@ -60,10 +60,10 @@ def kill_the_leader(cluster: Cluster) -> BugFinding:
 
     try:
         wait_until(registered, label=f"{successor} is registered", timeout_s=2.5 * PERIOD_S, every_s=0.1)
-    except WaitTimeoutError as error:
+    except WaitTimeoutError:
         assert watch.look().serving == (successor,), f"{successor} serves no more"
         missing = watch.of("has no broker 0")
-        assert missing, f"not for want of a registration: {error}"
+        assert missing, f"not for want of a registration: {watch.look().summary}"
         return _finding(Seen.REPRODUCED, *(f"{successor} serves, but {words}" for words in missing))
     return _finding(Seen.NOT_SEEN, f"{successor} serves and is broker 0: {watch.look().summary}")
 

@@ -1,8 +1,8 @@
 """rocketmq #7477: after all brokers were killed, messages are not found by their key or id any more. Seen on 4.9.6.
 
 A broker that ended without goodbye deletes the index files that may be incomplete (IndexService.load) and counts on its
-log being dispatched again. In DLedger mode that begins where the consume queues end, so that the index stays empty; from
-5.2.0 on it begins earlier (PR #7599, made for the tail of consume queues), which fills the index again.
+log being dispatched again. In DLedger mode that begins where the consume queues end, so that the index stays empty;
+from 5.2.0 on it begins earlier (PR #7599, made for the tail of consume queues), which fills the index again.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A follower copies offsets from its leader every ten seconds, and knows the leader's address only after its own next
 registration (SlaveSynchronize; BrokerController.registerBrokerAll is one-way at a change of role): up to forty seconds.
-What was committed since is gone with the leader, and the group gets those messages again. So it is shown on one release,
-without and with a wait until every follower has the offset, which is what a test that must not see it does.
+What was committed since is gone with the leader, and the group gets those messages again. So it is shown on one
+release, without and with a wait until every follower has the offset, which is what a test that must not see it does.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def change_the_leader(cluster: Cluster, *, wait: bool) -> BugFinding:
     commit(cluster, topic, MESSAGES)
     if wait:
         wait_copied(cluster, topic, MESSAGES)
+    when = "when every follower had copied it" if wait else "a moment later"
     with kill_leader(cluster) as failover:
         now = committed(cluster, topic, failover.successor)
     return BugFinding(
@@ -64,8 +65,7 @@ def change_the_leader(cluster: Cluster, *, wait: bool) -> BugFinding:
         "consumer offsets go back when the leader changes",
         Seen.REPRODUCED if now < MESSAGES else Seen.NOT_SEEN,
         (
-            f"committed at {failover.victim} before it was killed: {MESSAGES}"
-            f"{', and copied by every follower' if wait else ', a moment before'}",
+            f"offset {MESSAGES} was committed at {failover.victim}, which was killed {when}",
             f"committed at its successor {failover.successor}: {now}; {MESSAGES - now} messages come again",
         ),
     )

@@ -1,4 +1,4 @@
-"""rocketmq #5374: the late goodbye of a stopped leader removes its successor from the NameServer. 4.x; mended in 5.0.
+"""rocketmq #5374: the late goodbye of a stopped leader removes its successor from the NameServer. 4.x; mended in 5.x.
 
 A broker that stops unregisters last, after its store has ended (BrokerController.shutdown), as broker 0 where it was
 the leader. The NameServer of 4.x removes whatever it has under that id, without a look at the address

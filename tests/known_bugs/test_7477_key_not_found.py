@@ -1,4 +1,4 @@
-"""rocketmq #7477: after all brokers were killed, messages are not found by their key or id any more. Seen on 4.9.6.
+"""rocketmq #7477: after all brokers were killed, messages are not found by their ids any more. Seen on 4.9.6.
 
 A broker that ended without goodbye deletes the index files that may be incomplete (IndexService.load) and counts on its
 log being dispatched again. In DLedger mode that begins where the consume queues end, so that the index stays empty;
@@ -70,7 +70,7 @@ def kill_all_brokers(cluster: Cluster) -> BugFinding:
         seen = Seen.NOT_SEEN
     return BugFinding(
         "rocketmq #7477",
-        "after all brokers were killed, messages are not found by their keys",
+        "after all brokers were killed, messages are not found by their ids",
         seen,
         (
             f"before: each peer found {MESSAGES} of {MESSAGES} by their unique keys",

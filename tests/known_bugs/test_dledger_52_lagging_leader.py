@@ -50,11 +50,17 @@ def wait_for_leader(cluster: Cluster, *, after: int = -1, but: Peer | None = Non
     return wait_until(leads, label="a leader serves", timeout_s=90, every_s=0.05)
 
 
-def next_term_without_a_write(cluster: Cluster, leader: Peer) -> Peer:
+def next_term_without_a_write(cluster: Cluster, leader: Peer, *, follower: Peer) -> Peer:
     """Restart the leader: the next term begins, and no entry is of it."""
-    other = next(peer for peer in cluster.peers if peer != leader)
-    term = cluster.raft(leader).term(other_peer_id=other.id)
+    term = cluster.raft(leader).term(other_peer_id=follower.id)
+
+    def missed() -> bool | Pending:
+        named = cluster.raft(follower).metadata().leader_id
+        return named != leader.id or Pending(f"it names {named}")
+
     cluster.kill(leader)
+    # One that is back before it was missed gets the votes of its old term again, and leads on in that.
+    wait_until(missed, label=f"{follower} misses its leader", timeout_s=30, every_s=0.1, tolerate=(RmqkitError,))
     cluster.start_peer(leader)
     return wait_for_leader(cluster, after=term)
 
@@ -73,7 +79,7 @@ def kill_the_leader_while_a_follower_catches_up(cluster: Cluster) -> BugFinding:
     ) as traffic:
         traffic.wait_acknowledged(MESSAGES, timeout_s=90)
     end = position(cluster, first)
-    leader = next_term_without_a_write(cluster, first)
+    leader = next_term_without_a_write(cluster, first, follower=complete)
     complete = next(peer for peer in (first, complete) if peer != leader)
 
     def everything_is_there() -> bool | Pending:

@@ -25,6 +25,14 @@ to take back any more."""
 
 T = TypeVar("T")
 
+IN_WORDS = {
+    "leader": "the leader",
+    "follower": "a follower",
+    "minority": "a minority",
+    "majority": "a majority",
+    "all": "all peers",
+}
+
 READ_ONLY = (
     "this cluster is attached to by its NameServer, and so read only; "
     "start one with the kit (rmqkit up, Cluster.start), or attach by run (Cluster.attach_run)"
@@ -116,10 +124,8 @@ class PeerFault(Fault):
 
     def describe(self) -> str:
         """The kind and whom it is done to."""
-        the = "the " if self.target in ("leader",) else "a " if self.target in ROLES and self.target != "all" else ""
-        peers = " peers" if self.target == "all" else ""
         of = f" of {self.group}" if self.group else ""
-        return f"{self.kind} {the}{self.target}{peers}{of}"
+        return f"{self.kind} {IN_WORDS.get(self.target, self.target)}{of}"
 
     @classmethod
     def random(cls, rng: Random) -> Self:

@@ -197,7 +197,8 @@ class Rules:
         for _, chain, flows in self._chains:
             # The same port may be named by two shapes at once; one rule is enough.
             taken = f"{chance}{self.comment} -j {self.action}"
-            lines += [f"-A {chain} {flow.match} {taken}" for flow in dict.fromkeys(flows)]
+            matches = [flow.match for flow in flows] + [_orphans(flow.port) for flow in flows if flow.uid is not None]
+            lines += [f"-A {chain} {match} {taken}" for match in dict.fromkeys(matches)]
         # First: rules of others that accept are passed later.
         lines += [f"-I {hook} 1 {self.comment} -j {chain}" for hook, chain, _ in self._chains]
         return "\n".join([*lines, "COMMIT"]) + "\n"
@@ -220,6 +221,15 @@ class Rules:
     def gone(self) -> str:
         """A shell command that succeeds when no rule and no chain of this fault is left, and only then."""
         return f'saved=$(iptables-save) && case "$saved" in *{self.stem}*) printf "%s\\n" "$saved" >&2; false ;; esac'
+
+
+def _orphans(port: int) -> str:
+    """Packets of closed sockets, which have no user any more.
+
+    A broker that got no answer closes its connection (NettyRemotingClient), and the kernel goes on sending what was
+    written to it, in nobody's name: without this a request arrives seconds later, through the cut.
+    """
+    return f"-p tcp -m owner ! --socket-exists -m tcp --dport {port}"
 
 
 def _restore(text: str) -> str:

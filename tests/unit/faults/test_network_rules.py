@@ -103,6 +103,8 @@ def test_the_rules_lie_in_the_faults_own_chains_and_say_whose_they_are() -> None
         ":RMQKIT-c0ffee-I - [0:0]\n"
         "-A RMQKIT-c0ffee-O -p tcp -m owner --uid-owner 7 -m tcp --dport 1234 "
         '-m comment --comment "rmqkit.run=rmqkit-1-aa" -j DROP\n'
+        "-A RMQKIT-c0ffee-O -p tcp -m owner ! --socket-exists -m tcp --dport 1234 "
+        '-m comment --comment "rmqkit.run=rmqkit-1-aa" -j DROP\n'
         "-A RMQKIT-c0ffee-I ! -i lo -p tcp -m tcp --dport 4321 "
         '-m comment --comment "rmqkit.run=rmqkit-1-aa" -j DROP\n'
         '-I OUTPUT 1 -m comment --comment "rmqkit.run=rmqkit-1-aa" -j RMQKIT-c0ffee-O\n'
@@ -125,7 +127,11 @@ def test_removing_names_only_the_faults_own_chains() -> None:
 
 
 def test_a_flow_that_is_named_twice_is_one_rule() -> None:
-    assert rules(Flow(1, 7), Flow(1, 7)).made().count("--dport 1 ") == 1
+    made = rules(Flow(1, 7), Flow(1, 7), Flow(1, 8)).made()
+    assert made.count("--uid-owner 7 -m tcp --dport 1 ") == 1
+    assert made.count("! --socket-exists -m tcp --dport 1 ") == 1, (
+        "what a closed socket still sends goes nowhere either"
+    )
 
 
 def test_loss_takes_each_packet_with_a_chance() -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _S = 1e9
 _MOST = 1_000
+_ROWS = 1 << 18
 _EVERYBODY = "all brokers"
 
 
@@ -161,12 +162,21 @@ def _gaps(end: Ints, outcome: NDArray[np.int8], *, min_ns: int) -> list[tuple[in
 
     if not len(end):
         return []
-    at = np.flatnonzero(outcome == Outcome.ACKNOWLEDGED)
-    if not len(at):
+    gaps: list[tuple[int, int]] = []
+    last = np.empty(0, np.int64)  # the row of the last acknowledgement so far
+    for start in range(0, len(end), _ROWS):  # a part at a time: of ten million the whole would be copied thrice
+        at = np.flatnonzero(outcome[start : start + _ROWS] == Outcome.ACKNOWLEDGED) + start
+        if not len(at):
+            continue
+        if not len(last):
+            gaps.append((0, int(at[0]) + 1))
+        at = np.concatenate([last, at])
+        long = np.flatnonzero(np.diff(end[at]) >= min_ns)
+        gaps += zip((at[long] + 1).tolist(), (at[long + 1] + 1).tolist(), strict=True)
+        last = at[-1:]
+    if not len(last):
         return [(0, len(end))]
-    long = np.flatnonzero(np.diff(end[at]) >= min_ns)
-    gaps = [(0, int(at[0]) + 1), *zip((at[long] + 1).tolist(), (at[long + 1] + 1).tolist(), strict=True)]
-    return gaps if at[-1] == len(end) - 1 else [*gaps, (int(at[-1]) + 1, len(end))]
+    return gaps if last[0] == len(end) - 1 else [*gaps, (int(last[0]) + 1, len(end))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -293,7 +293,7 @@ class Columns:
             raise UsageError(f"{name} of {self._layout.name} is no column of texts", hint=", ".join(self._layout.texts))
         return self._texts
 
-    def batches(self, *names: str, rows: int = 1 << 20) -> Iterator[tuple[Ints, ...]]:
+    def batches(self, *names: str, rows: int = 1 << 18) -> Iterator[tuple[Ints, ...]]:
         """The columns ``names``, about ``rows`` rows at a time: bounded memory, whatever the history's size."""
         waiting: list[Chunk] = []
         count = 0

@@ -1,7 +1,8 @@
 """The verdict in plain dictionaries, one record at a time: slow, and meant to be read. The real one must say the same.
 
-It repeats the definitions of ``rmqkit.checks.verdict``'s prose and takes nothing from the code that it is compared
-with, except how a finding looks.
+It knows what histories of formats 3 and 4 hold; what brokers say, delays and transactions are held by ``mutants`` and
+``test_brokerside``. It repeats the definitions of ``rmqkit.checks.verdict``'s prose and takes nothing from the code
+that it is compared with, except how a finding looks.
 """
 
 from __future__ import annotations

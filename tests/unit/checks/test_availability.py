@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_runs import SECOND, Run, plain_run, send
 
-from rmqkit.checks import Thresholds, VerdictStatus, Window, judge, windows
+from rmqkit.checks import Thresholds, VerdictStatus, Window, availability, judge, windows
 from rmqkit.history import History, Outcome, SendRecord
 
 ACKED, REFUSED, UNKNOWN = Outcome.ACKNOWLEDGED, Outcome.REFUSED, Outcome.UNKNOWN
@@ -75,8 +75,9 @@ records = st.builds(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(records, max_size=25), st.sampled_from([0.5, 2.0, 5.0]))
-def test_any_traffic_is_told_as_walking_through_it_tells(sends: list[SendRecord], min_s: float) -> None:
+@given(st.lists(records, max_size=25), st.sampled_from([0.5, 2.0, 5.0]), st.sampled_from([1, 2, 1000]))
+def test_any_traffic_is_told_as_walking_through_it_tells(sends: list[SendRecord], min_s: float, rows: int) -> None:
+    """However many rows are looked at at once."""
     expected = []
     for kind, name, of in (("client", "a", "a"), ("client", "b", "b"), ("group", "all brokers", "")):
         mine = sorted((each for each in sends if each.sender.startswith(of)), key=lambda each: each.end_ns)
@@ -89,7 +90,9 @@ def test_any_traffic_is_told_as_walking_through_it_tells(sends: list[SendRecord]
                 if each.end_ns - since >= min_s * SECOND:
                     expected.append((kind, name, (each.end_ns - since) / SECOND))
                 last_ns, waiting = each.end_ns, []
-    assert [(kind, name, lasted_s) for kind, name, _, lasted_s, *_ in seen(*sends, min_s=min_s)] == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(availability, "_ROWS", rows)
+        assert [(kind, name, lasted_s) for kind, name, _, lasted_s, *_ in seen(*sends, min_s=min_s)] == expected
 
 
 def with_windows(at_most_s: float) -> tuple[Run, Thresholds]:

@@ -22,7 +22,7 @@ ANY_ORDER = Thresholds(min_acked_before=0, min_acked_after=0, fault_required=Fal
 FAULTS = Thresholds(min_acked_before=0, min_acked_after=0, ordered=True)
 RECORDED = sorted((Path(__file__).parents[2] / "histories").glob("passed-*.jsonl"))
 GOOD, GOOD_LONG = 150, 10_000
-MUTANTS, MUTANTS_LONG = 4, 250
+MUTANTS, MUTANTS_LONG = 4, 100
 FIRST_SEED = 20_000
 """Mutants are made of other runs than those that are judged as they are."""
 

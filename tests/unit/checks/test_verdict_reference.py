@@ -112,9 +112,10 @@ def test_it_does_not_matter_how_rows_are_packed_or_which_examples_are_looked_at(
 
 def test_the_reference_judges_the_saved_histories_alike() -> None:
     saved = sorted((Path(__file__).parents[2] / "histories").glob("[fip][a-z]*-*.jsonl"))
-    assert len(saved) > 20
-    for path in saved:
-        assert_as_the_reference(History.import_jsonl(path), ordered=False)
+    histories = [history for path in saved if (history := History.import_jsonl(path)).format < 5]
+    assert len(histories) > 20
+    for history in histories:
+        assert_as_the_reference(history, ordered=False)
 
 
 # ---- the arithmetic on its own

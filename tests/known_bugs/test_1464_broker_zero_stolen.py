@@ -3,6 +3,10 @@
 Every starting broker of 4.5.x believes to be the master and registers as broker 0 before it knows its role
 (BrokerController.start). The NameServer keeps who came last, so clients are sent to a broker that refuses them, and
 then to none, until the leader's next periodic registration.
+
+Seen on 4.5.1, n1 leading, n0 restarted:
+    NameServer 127.0.0.1:21080 names n0 as broker 0, not n1 (first seen at 8.0 s, last at 8.4 s)
+    NameServer 127.0.0.1:21080 has no broker 0 (first seen at 10.0 s, last at 17.9 s)
 """
 
 from __future__ import annotations

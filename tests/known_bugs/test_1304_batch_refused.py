@@ -1,6 +1,10 @@
 """rocketmq #690, #1304, #2139: every batch is refused. 4.5.0 to 4.7.x; batches came with 4.8.0 (PR #2406).
 
 DLedgerCommitLog.putMessages answers MESSAGE_ILLEGAL (13) to each batch, whatever is in it.
+
+Seen on 4.5.1:
+    the same leader acknowledged one message alone, at offset 0
+    the batch: 3 of 3 refused: 13 MESSAGE_ILLEGAL
 """
 
 from __future__ import annotations

@@ -2,6 +2,10 @@
 
 Followers copy how far delayed messages were delivered into a file (SlaveSynchronize.syncDelayOffset), but one that
 becomes the leader goes on with what it had in memory, from its own start: so it delivers all of them again.
+
+Seen on 4.5.1:
+    verdict: FAILED
+    duplicated: 20 stored more often than sent on n0
 """
 
 from __future__ import annotations

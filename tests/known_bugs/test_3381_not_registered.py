@@ -2,6 +2,9 @@
 
 A broker with forceRegister=false registers only when its topics changed (BrokerController.needRegister compares their
 versions). Up to 4.9.2 that holds for a change of role too, so that the successor serves, and no client finds it.
+
+Seen on 4.5.1:
+    n1 serves, but NameServer 127.0.0.1:23400 has no broker 0 (first seen at 0.1 s, last at 25.1 s)
 """
 
 from __future__ import annotations

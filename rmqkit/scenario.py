@@ -34,11 +34,16 @@ class DrillPlan:
     acked_before: int = 200
     acked_after: int = 200
     queues: int = 8
+    max_outage_s: float = 0.0
+    """For longer than this nothing may go unacknowledged (0: for as long as it takes)."""
 
     def thresholds(self, replicas: int) -> Thresholds:
         """The evidence that this plan should yield, halved for slow machines."""
         return Thresholds(
-            min_acked_before=self.acked_before // 2, min_acked_after=self.acked_after // 2, min_replicas=replicas
+            min_acked_before=self.acked_before // 2,
+            min_acked_after=self.acked_after // 2,
+            min_replicas=replicas,
+            max_outage_s=self.max_outage_s,
         )
 
 

@@ -33,6 +33,9 @@ Namesrv = Annotated[
 Run = Annotated[str | None, typer.Option("--run", help="a cluster of the kit that is up, by its run name")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="seconds for each wait (default 90)")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
+MaxOutage = Annotated[
+    float | None, typer.Option("--max-outage", help="seconds; FAILED if nothing is acknowledged for longer")
+]
 Group = Annotated[str | None, typer.Option("--group", "-g", help="the group, where a cluster has several")]
 
 
@@ -180,6 +183,7 @@ def drill(
     report: Annotated[
         Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
     ] = None,
+    max_outage: MaxOutage = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> int:
@@ -195,6 +199,7 @@ def drill(
         acked=acked,
         history=history,
         report=report,
+        max_outage=max_outage,
         timeout=timeout,
         as_json=as_json,
     )
@@ -220,6 +225,7 @@ def chaos(
     report: Annotated[
         Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
     ] = None,
+    max_outage: MaxOutage = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> int:
@@ -238,6 +244,7 @@ def chaos(
         threads=threads,
         history=history,
         report=report,
+        max_outage=max_outage,
         timeout=timeout,
         as_json=as_json,
     )

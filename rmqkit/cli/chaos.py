@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rmqkit.cli.common import say, settings, show
 from rmqkit.cli.drill_report import DrillReport
-from rmqkit.cli.proof import bounds, check_new_file, export_history, started_or_own, steps
+from rmqkit.cli.proof import bounds, check_max_outage, check_new_file, export_history, started_or_own, steps
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.signals import sigterm_unwinds
 from rmqkit.errors import FaultError, UsageError
@@ -39,6 +39,7 @@ def run(
     threads: int,
     history: Path | None,
     report: Path | None,
+    max_outage: float | None,
     timeout: float | None,
     as_json: bool,
 ) -> int:
@@ -57,6 +58,7 @@ def run(
     else:
         seed = secrets.randbelow(2**31) if seed is None else seed
         source = _Drawn(seed, duration or DEFAULT_SECONDS, kinds(faults if faults is not None else DEFAULT_FAULTS))
+    check_max_outage(max_outage)
     check_new_file(history)
     chosen = settings(edition=edition, timeout_s=timeout)
     step = steps()
@@ -78,7 +80,7 @@ def run(
         planned = source.schedule(cluster, group=name, step=step)
         for line in planned.lines():
             say(f"  {line}")
-        plan = DrillPlan(rate=rate, threads=threads)
+        plan = DrillPlan(rate=rate, threads=threads, max_outage_s=max_outage or 0.0)
         told.of(cluster, group=name, plan=plan)
         result = chaos(cluster, planned, group=name, plan=plan, history=record, on_step=step)
         facts = result.as_dict()

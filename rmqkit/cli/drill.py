@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rmqkit.cli.common import settings, show
 from rmqkit.cli.drill_report import DrillReport
-from rmqkit.cli.proof import bounds, check_new_file, export_history, started_or_own, steps
+from rmqkit.cli.proof import bounds, check_max_outage, check_new_file, export_history, started_or_own, steps
 from rmqkit.cluster.signals import sigterm_unwinds
 from rmqkit.errors import UsageError
 from rmqkit.history import History
@@ -28,12 +28,14 @@ def run(
     acked: int,
     history: Path | None,
     report: Path | None,
+    max_outage: float | None,
     timeout: float | None,
     as_json: bool,
 ) -> int:
     """Run the drill; the exit code is the verdict's."""
     if not rate > 0 or threads < 1 or acked < 1:
         raise UsageError("--rate, --threads and --acked must be positive", hint="for example --rate 200 --threads 4")
+    check_max_outage(max_outage)
     check_new_file(history)
     chosen = settings(edition=edition, timeout_s=timeout)
     if acked / rate > chosen.timeout_s / 2:
@@ -60,7 +62,9 @@ def run(
         build = str(cluster.build_info())
         name = cluster.members.of(group)[0].group
         step(f"{cluster.status().group(name).summary} ({build})")
-        plan = DrillPlan(rate=rate, threads=threads, acked_before=acked, acked_after=acked)
+        plan = DrillPlan(
+            rate=rate, threads=threads, acked_before=acked, acked_after=acked, max_outage_s=max_outage or 0.0
+        )
         told.of(cluster, group=name, plan=plan)
         result = drill(cluster, group=name, plan=plan, history=record, on_step=step)
         facts = result.as_dict()

@@ -50,6 +50,7 @@ class DrillReport:
         if self._directory is not None:
             prepare_report(self._directory)
         self._began = time.time()
+        self._clock = time.monotonic()
         return self
 
     def of(self, cluster: Cluster, *, group: str, plan: DrillPlan) -> None:
@@ -91,7 +92,7 @@ class DrillReport:
             "format": 1,
             "command": self._command,
             "started_at": datetime.fromtimestamp(int(self._began), tz=UTC).isoformat(),
-            "duration_s": round(time.time() - self._began, 3),
+            "duration_s": round(time.monotonic() - self._clock, 3),
             "ended_by": "verdict" if error is None else type(error).__name__,
             "options": self._options,
             "cluster": self._cluster,

@@ -34,6 +34,12 @@ def started_or_own(run: str | None, chosen: Settings, step: Callable[[str], None
         yield cluster
 
 
+def check_max_outage(seconds: float | None) -> None:
+    """Raise UsageError for a bound that no run can keep, or that bounds nothing."""
+    if seconds is not None and not 0 < seconds < 1e6:
+        raise UsageError(f"--max-outage {seconds:g} is no number of seconds to be away for", hint="for example 15")
+
+
 def check_new_file(path: Path | None) -> None:
     """Raise UsageError where ``--history`` names a file that is there, or that cannot be made."""
     if path is None:

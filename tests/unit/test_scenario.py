@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from rmqkit.checks import longest_gap_s
+from rmqkit.checks import judge, longest_gap_s
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import FaultError
@@ -54,3 +55,13 @@ def test_a_leader_kill_that_the_traffic_does_not_reach_is_an_error_and_not_a_loa
 
     with pytest.raises(FaultError, match="the traffic ended before 20 s: no leader was killed"):
         kill_leader_during(cast("Cluster", None), at_s=20.0)(cast("Load", Ended()))
+
+
+@pytest.mark.parametrize(("bound_s", "status"), [(0.0, "PASSED"), (60.0, "PASSED"), (2.0, "FAILED")])
+def test_a_bound_on_the_outage_turns_a_drill_into_a_gate(bound_s: float, status: str) -> None:
+    """The recorded run: a leader of 4.5.1 was killed, and nothing was acknowledged for some six seconds."""
+    recorded = Path(__file__).parents[1] / "histories" / "passed-drill-4.5.1-leader-killed.jsonl"
+    plan = DrillPlan(acked_before=20, acked_after=20, max_outage_s=bound_s)
+    verdict = judge(History.import_jsonl(recorded), plan.thresholds(3))
+    assert str(verdict.status) == status, str(verdict)
+    assert {violation.kind for violation in verdict.violations} == (set() if status == "PASSED" else {"outage"})

@@ -143,6 +143,8 @@ def test_the_version_is_the_packages(ran: Callable[..., Ran]) -> None:
         (["drill", "--history", __file__], "exists already"),
         (["drill", "--report", __file__], "is no folder"),
         (["drill", "--report", str(Path(__file__).parent)], "is not empty"),
+        (["drill", "--max-outage", "0"], "--max-outage 0 is no number of seconds to be away for"),
+        (["chaos", "--max-outage", "-1"], "--max-outage -1 is no number of seconds to be away for"),
         (["chaos", "--rate", "0"], "--rate and --threads must be positive"),
         (["chaos", "--threads", "0"], "--rate and --threads must be positive"),
         (["chaos", "--duration", "0"], "--duration 0 is no number of seconds"),

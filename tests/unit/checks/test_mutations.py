@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from mutants import DOUBTS, WAYS, with_silence
+from mutants import with_silence
+from mutants_delivered import DOUBTS, WAYS
 from stories import Story, good
 
 from rmqkit.checks import Thresholds, Verdict, VerdictStatus, judge

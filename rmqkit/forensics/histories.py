@@ -15,11 +15,13 @@ def told_of(history: History, ids: Sequence[str]) -> dict[str, Told]:
     columns = history.send_columns()
     texts = columns.texts("topic")
     told: dict[str, Told] = {}
+    acknowledged = Outcome.ACKNOWLEDGED.name.lower()
     for message_id, (outcome, topic, queue, offset, address, reason) in _rows(columns, ids, _SENT):
+        found = Told(Outcome(outcome).name.lower(), texts[topic], queue, offset, texts[address], texts[reason])
         before = told.get(message_id)
-        if before is None or before.offset < 0:
-            name = Outcome(outcome).name.lower()
-            told[message_id] = Told(name, texts[topic], queue, offset, texts[address], texts[reason])
+        # Some drivers tell no place with an acknowledgement: it wins all the same, except over one that names a place.
+        if before is None or before.outcome != acknowledged or (found.outcome == acknowledged and before.offset < 0):
+            told[message_id] = found
     return told
 
 

@@ -172,6 +172,19 @@ def test_the_history_tells_what_the_producer_was_told() -> None:
     }
 
 
+@pytest.mark.parametrize("again", [Outcome.REFUSED, Outcome.UNKNOWN])
+def test_an_acknowledgement_that_names_no_place_is_not_forgotten_for_a_later_failure(again: Outcome) -> None:
+    """The native driver tells no offset."""
+    made = History()
+    sent = SendRecord("m", "T", 0, 1, Outcome.ACKNOWLEDGED, -1, -1, "a:1", "")
+    made.add_send(sent)
+    made.add_send(replace(sent, outcome=again, reason="no answer"))
+    assert told_of(made, ["m"]) == {"m": Told("acknowledged", "T", -1, -1, "a:1")}
+    made.add_send(replace(sent, queue=2, offset=7))
+    made.add_send(replace(sent, outcome=again, reason="no answer"))
+    assert told_of(made, ["m"]) == {"m": Told("acknowledged", "T", 2, 7, "a:1")}
+
+
 def test_the_history_tells_what_consumers_were_handed_where_there_were_any() -> None:
     made = history()
     assert received_of(made, ["run-1-1"]) is None

@@ -71,11 +71,17 @@ ADVICE = {
     "too-little-traffic": "send more, or for longer, on that side of the fault",
     "replicas-unread": "read back every replica once all have caught up",
     "reader-incomplete": "read that replica again once it serves, or mend it",
+    "consumers-undrained": "let more groups receive until their lag is 0, and say so with History.consumer_done",
     "consumer-undrained": "let the group receive until its lag is 0, and say so with History.consumer_done",
     "times-run-back": "record every operation with the monotonic clock of one machine",
     "clocks-differ": "record every operation with the monotonic clock of one machine",
     "delayed-pending": "wait for the longest delay before the replicas are read",
     "half-pending": "wait until the broker has asked back before the replicas are read",
+    "empty": "see why no send was acknowledged: the route, the topic, the reasons that the history records",
+    "incomplete": "let the run come to its end, and judge what that one recorded",
+    "all-trimmed": "read back sooner, or let the brokers keep more: fileReservedTime, a larger disk",
+    "trimmed-untold": "use a driver whose receipts name queue and offset, or read back before anything is deleted",
+    "trimmed-unreceived": "let the group consume sooner, or let the brokers keep more: fileReservedTime, a larger disk",
 }
 """What to do about a finding, by its kind."""
 
@@ -95,7 +101,7 @@ class Thresholds:
     ``ordered``: consumers must be handed the messages of a queue, and of a sharding key, in their order.
     ``offsets_may_move_back``: a committed offset below an earlier one is a note and no violation.
     ``max_outage_s``: the longest time without an acknowledgement that is allowed (0: any); windows of
-    ``min_window_s`` or more are told. ``delay_grace_s``: so long after it was due a delayed message must be there;
+    ``min_window_s`` or more, or of that bound where it is shorter, are told. ``delay_grace_s``: so long after it was due a delayed message must be there;
     ``settle_s``: so long after its half a transactional message must be settled.
     """
 
@@ -165,12 +171,14 @@ def judge(history: History, thresholds: Thresholds = Thresholds()) -> Verdict:
     from rmqkit.checks.replicas import compare_replicas  # noqa: PLC0415
     from rmqkit.checks.sends import Sends  # noqa: PLC0415
 
-    away = windows(history, min_s=thresholds.min_window_s)
+    bound_s = thresholds.max_outage_s
+    # What is over a bound is told, however short a window need not be told else.
+    away = windows(history, min_s=min(thresholds.min_window_s, bound_s) if bound_s > 0 else thresholds.min_window_s)
     sends = Sends(history, Index(history))
     seen = compare_replicas(history, sends, delay_grace_s=thresholds.delay_grace_s)
     received = compare_consumers(history, sends, seen, ordered=thresholds.ordered)
     halves = unsettled(history, sends, seen.found, settle_s=thresholds.settle_s)
-    violations = [*seen.violations, *received[0], *halves[0], *lasting_over(away, thresholds.max_outage_s)]
+    violations = [*seen.violations, *received[0], *halves[0], *lasting_over(away, bound_s)]
     doubts = [*_assumptions(history, sends, thresholds), *seen.doubts, *received[1], *halves[1]]
     notes = [*seen.notes, *received[2]]
     (notes if thresholds.offsets_may_move_back else violations).extend(moved_back(history))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -112,6 +113,18 @@ def test_a_run_can_be_held_to_the_longest_outage(at_most_s: float, status: str) 
             "outage: nothing acknowledged to client (unnamed) for up to 5.00 s; 4 s are allowed",
             "outage: nothing acknowledged by group all brokers for up to 5.00 s; 4 s are allowed",
         ]
+
+
+@pytest.mark.parametrize(("at_most_s", "found"), [(0.0, 0), (0.5, 2), (0.8, 0), (1.5, 0)])
+def test_a_run_can_be_held_to_less_than_the_windows_that_are_told_else(at_most_s: float, found: int) -> None:
+    """The longest time without an acknowledgement is 0.7 s, and windows of a second or more are told."""
+    ends = (1.0, 1.1, 1.8, 1.9)
+    sends = [send(f"m{number}", ACKED, at_s=at, queue=0, offset=number) for number, at in enumerate(ends)]
+    sends[2] = replace(sends[2], start_ns=sends[1].end_ns)
+    verdict = judge(Run(sends).history(), Thresholds(max_outage_s=at_most_s))
+    texts = [each.text for each in verdict.violations if each.kind == "outage"]
+    assert len(texts) == found, verdict
+    assert all("for up to 0.70 s; 0.5 s are allowed" in text for text in texts)
 
 
 def test_windows_are_in_the_text_and_in_json() -> None:

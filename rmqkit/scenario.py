@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from rmqkit.load.runner import Load
 
 
+_LOST = ("acknowledged-lost", "delayed-lost", "consumer-lost")
+"""The kinds of violation that :func:`~rmqkit.checks.lost_ids` gives the ids of."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrillPlan:
     """How much traffic a drill makes, and what its verdict needs."""
@@ -131,7 +135,7 @@ def find_lost(
 
     Never raises for a cluster that is down: what could not be asked is in the answer.
     """
-    if not any(violation.kind in ("acknowledged-lost", "consumer-lost") for violation in verdict.violations):
+    if not any(violation.kind in _LOST for violation in verdict.violations):
         return None
     lost = lost_ids(history)
     on_step(f"{len(lost)} acknowledged messages are missing; looking for them on every replica and in its files")

@@ -34,8 +34,8 @@ def compare_consumers(
 ) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """Violations, doubts and notes of every group that received something, or whose end was recorded.
 
-    ``seen``: what the replicas showed; what any group was handed is added to what was ``found``. ``ordered``: the
-    caller promised an order, so that a message out of order is a violation and not a note.
+    ``seen``: what the replicas showed; what any group was handed is added to what was ``found``, and what it should
+    have been to what is ``lost``. ``ordered``: the caller promised an order, so that a message out of order is a violation and not a note.
     """
     violations: list[Finding] = []
     doubts: list[Finding] = []
@@ -83,17 +83,6 @@ def _undrained(group: str, end: ConsumerEnd | None) -> Iterator[Finding]:
         yield Finding("consumer-undrained", 1, ": ".join(filter(None, (text, end.reason))))
 
 
-def lost_by_consumers(history: History, sends: Sends) -> Flags:
-    """Which ids were acknowledged and never handed to a group that was drained."""
-    lost: Flags = np.zeros(sends.index.ids.size, np.bool_)
-    ends = history.consumers
-    for received in _by_group(history, sends.index):
-        end = ends.get(received.group)
-        if end is not None and end.drained:
-            lost |= _wanted(end, sends) & (np.bincount(received.message, minlength=sends.index.ids.size) == 0)
-    return lost
-
-
 def _wanted(end: ConsumerEnd, sends: Sends) -> Flags:
     return sends.acknowledged if not end.topics else _acknowledged_on(end.topics, sends)
 
@@ -106,6 +95,7 @@ def _lost(end: ConsumerEnd, counts: Ints, sends: Sends, seen: Seen) -> tuple[lis
     missing &= ~seen.trims.ids
     late = seen.awaited.missing(missing, end.at_ns, where=f"never received by {end.group}")
     lost = np.flatnonzero(missing & ~sends.delayed)
+    seen.lost[lost] = seen.lost[late.lost] = True
     if len(lost):
         text = f"consumer-lost: {len(lost)} of {int(wanted.sum())} acknowledged never received by {end.group}"
         late.violations.insert(0, Finding("consumer-lost", len(lost), text, sends.index.some_ids(lost)))

@@ -22,8 +22,9 @@ _S = 1_000_000_000
 
 @dataclass(slots=True)
 class Told:
-    """What is said of delayed messages that are missing somewhere."""
+    """What is said of delayed messages that are missing somewhere; ``lost`` are the slots of those that are lost."""
 
+    lost: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     violations: list[Finding] = field(default_factory=list)
     doubts: list[Finding] = field(default_factory=list)
 
@@ -53,6 +54,7 @@ class Awaited:
             return told
         open_ = self.pending(ids, at_ns)
         lost, waiting = ids[~open_], ids[open_]
+        told.lost = lost
         some = self._sends.index.some_ids
         if len(lost):
             text = f"delayed-lost: {len(lost)} delayed messages acknowledged and due are {where}"

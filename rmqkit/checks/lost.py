@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from rmqkit.checks.verdict import Thresholds
 from rmqkit.history import History
 
 
-def lost_ids(history: History) -> tuple[str, ...]:
+def lost_ids(history: History, thresholds: Thresholds = Thresholds()) -> tuple[str, ...]:
     """Ids that were acknowledged, and are missing on a replica that was read to its end or from a drained group.
 
-    In order. Costs what :func:`~rmqkit.checks.judge` costs: ask it when the verdict speaks of such.
+    Just those that :func:`~rmqkit.checks.judge` counts as acknowledged-lost, delayed-lost and consumer-lost: what a
+    replica deleted itself is not among them, nor what was not due yet by ``thresholds.delay_grace_s``. In order. Costs
+    what ``judge`` costs: ask it when the verdict speaks of such.
     """
     import numpy as np  # noqa: PLC0415 - what starts up need not import it
 
-    from rmqkit.checks.consumers import lost_by_consumers  # noqa: PLC0415
+    from rmqkit.checks.consumers import compare_consumers  # noqa: PLC0415
     from rmqkit.checks.index import Index  # noqa: PLC0415
-    from rmqkit.checks.replicas import lost_on_replicas  # noqa: PLC0415
+    from rmqkit.checks.replicas import compare_replicas  # noqa: PLC0415
     from rmqkit.checks.sends import Sends  # noqa: PLC0415
 
     sends = Sends(history, Index(history))
-    lost = np.flatnonzero(lost_on_replicas(history, sends) | lost_by_consumers(history, sends))
-    return tuple(sorted(sends.index.id_texts(lost)))
+    seen = compare_replicas(history, sends, delay_grace_s=thresholds.delay_grace_s)
+    compare_consumers(history, sends, seen, ordered=thresholds.ordered)
+    return tuple(sorted(sends.index.id_texts(np.flatnonzero(seen.lost))))

@@ -75,18 +75,24 @@ class Seen:
 
     found: Flags
     """The ids that some replica shows."""
+    lost: Flags
+    """The ids that are lost: on a replica, or to a drained group. What was trimmed, or is not due yet, is not."""
     trims: Trims
     awaited: Awaited
     violations: list[Finding] = field(default_factory=list)
     doubts: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
+    unended: list[str] = field(default_factory=list)
+    """The replicas of which something was read, or that said what they hold, and no end of reading was recorded."""
 
 
 def compare_replicas(history: History, sends: Sends, *, delay_grace_s: float) -> Seen:
     """Every violation that the read-back shows, what it leaves open, and what is worth a note."""
     index = sends.index
-    seen = Seen(np.zeros(index.ids.size, np.bool_), Trims(history, index), Awaited(sends, grace_s=delay_grace_s))
+    found, lost = np.zeros(index.ids.size, np.bool_), np.zeros(index.ids.size, np.bool_)
+    seen = Seen(found, lost, Trims(history, index), Awaited(sends, grace_s=delay_grace_s))
     replicas, everywhere, corrupt = _read(history, index)
+    seen.unended += sorted({*replicas, *(held.replica for held in history.ranges)} - history.readers.keys())
     for _, replica in sorted(replicas.items()):
         copies = replica.copies(sends)
         replica.has = copies > 0
@@ -99,15 +105,6 @@ def compare_replicas(history: History, sends: Sends, *, delay_grace_s: float) ->
         seen.violations.append(_corrupt(index, *map(np.concatenate, zip(*corrupt, strict=True))))
     seen.notes += _notes(seen.found, sends)
     return seen
-
-
-def lost_on_replicas(history: History, sends: Sends) -> Flags:
-    """Which ids were acknowledged and are not on a replica that was read to its end."""
-    lost: Flags = np.zeros(sends.index.ids.size, np.bool_)
-    for replica in _read(history, sends.index)[0].values():
-        if replica.complete:
-            lost |= sends.acknowledged & (replica.copies(sends) == 0)
-    return lost
 
 
 Damaged = list[tuple[Ints, Ints, Ints]]
@@ -148,6 +145,7 @@ def _on_replica(replica: _Replica, copies: Ints, sends: Sends, seen: Seen) -> It
         seen.doubts += [*late.doubts, *trims.doubts]
         seen.notes += trims.notes
         lost = np.flatnonzero(missing & ~sends.delayed)
+        seen.lost[lost] = seen.lost[late.lost] = True
         if len(lost):
             total = sends.acknowledged_ids
             text = f"acknowledged-lost: {len(lost)} of {total} acknowledged not on {replica.name}"

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from rmqkit.checks import lost_ids
+from rmqkit.checks import judge, lost_ids
 from rmqkit.forensics import Kind, LogPlace, Place, Places, ReplicaView, Told, classify
 from rmqkit.forensics.histories import received_of, told_of
 from rmqkit.forensics.words import ADVICE
-from rmqkit.history import History, Outcome, ReadRecord, ReceiveRecord, SendRecord
+from rmqkit.history import History, Outcome, RangeRecord, ReadRecord, ReceiveRecord, SendRecord
 
 ENTRY = LogPlace(index=7, term=2, position=900, queue=1, offset=3, committed=True, dispatched=True)
 UNCOMMITTED = replace(ENTRY, committed=False, dispatched=False)
@@ -206,3 +206,52 @@ def test_all_lost_ids_are_told_and_not_ten_of_them() -> None:
         made.add_receive(ReceiveRecord("g/0", f"r-{number}", "T", 0, number, number))
     assert lost_ids(made) == tuple(sorted([*(f"r-{number}" for number in range(15, 40)), "r-0"]))
     assert lost_ids(History()) == ()
+
+
+def beside_trimmed(lost: str, *, trimmed: int) -> History:
+    """One lost message on n1 beside some that n1 deleted by itself: it names its first offset."""
+    made = History()
+    for number in range(trimmed + 20):
+        made.add_send(SendRecord(f"r-{number}", "T", 0, 1, Outcome.ACKNOWLEDGED, 0, number, "a:1", ""))
+        for replica in ("n0", "n1"):
+            if replica == "n0" or (number >= trimmed and f"r-{number}" != lost):
+                made.add_read(ReadRecord(replica, f"r-{number}", "T", 0, number))
+    for replica, first in (("n0", 0), ("n1", trimmed)):
+        made.add_range(RangeRecord(replica, "T", 0, first, trimmed + 20, 9))
+        made.reader_done(replica, reached_end=True)
+    return made
+
+
+def lost_of(history: History) -> int:
+    """How many the verdict counts as lost, in all."""
+    return sum(each.count for each in judge(history).violations if each.kind.endswith("-lost"))
+
+
+def test_what_was_trimmed_is_not_among_the_lost_ids() -> None:
+    made = beside_trimmed("r-160", trimmed=150)
+    assert lost_ids(made) == ("r-160",)
+    assert lost_of(made) == 1
+
+
+def test_what_was_trimmed_is_not_lost_to_a_group_either() -> None:
+    made = beside_trimmed("", trimmed=150)
+    for number in range(150, 170):
+        if number != 165:
+            made.add_receive(ReceiveRecord("g/0", f"r-{number}", "T", 0, number, number))
+    made.consumer_done("g", drained=True)
+    assert lost_ids(made) == ("r-165",)
+    assert lost_of(made) == 1
+
+
+@pytest.mark.parametrize(("read_s", "lost"), [(20, ()), (26, ("late",))])
+def test_what_is_not_due_yet_is_not_among_the_lost_ids(read_s: int, lost: tuple[str, ...]) -> None:
+    made = History()
+    second = 1_000_000_000
+    made.add_send(
+        SendRecord("late", "T", 10 * second, 11 * second, Outcome.ACKNOWLEDGED, 4, 0, "a:1", "", delay_ms=5000)
+    )
+    made.add_range(RangeRecord("n0", "T", 0, 0, 0, read_s * second))
+    made.reader_done("n0", reached_end=True)
+    made.consumer_done("g", drained=True, at_ns=read_s * second)
+    assert lost_ids(made) == lost
+    assert lost_of(made) == 2 * len(lost)

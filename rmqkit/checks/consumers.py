@@ -34,8 +34,9 @@ def compare_consumers(
 ) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """Violations, doubts and notes of every group that received something, or whose end was recorded.
 
-    ``seen``: what the replicas showed; what any group was handed is added to what was ``found``, and what it should
-    have been to what is ``lost``. ``ordered``: the caller promised an order, so that a message out of order is a violation and not a note.
+    ``seen``: what the replicas showed; what any group was handed is added to what was ``found``, and what was lost to
+    it to what is ``lost``. ``ordered``: the caller promised an order, so that a message out of order is a violation and
+    not a note.
     """
     violations: list[Finding] = []
     doubts: list[Finding] = []

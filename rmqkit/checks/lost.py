@@ -6,12 +6,12 @@ from rmqkit.checks.verdict import Thresholds
 from rmqkit.history import History
 
 
-def lost_ids(history: History, thresholds: Thresholds = Thresholds()) -> tuple[str, ...]:
+def lost_ids(history: History, thresholds: Thresholds | None = None) -> tuple[str, ...]:
     """Ids that were acknowledged, and are missing on a replica that was read to its end or from a drained group.
 
     Just those that :func:`~rmqkit.checks.judge` counts as acknowledged-lost, delayed-lost and consumer-lost: what a
-    replica deleted itself is not among them, nor what was not due yet by ``thresholds.delay_grace_s``. In order. Costs
-    what ``judge`` costs: ask it when the verdict speaks of such.
+    replica deleted itself is not among them, nor what was not due yet. ``thresholds``: those of the verdict; else the usual ones.
+    In order. Costs what ``judge`` costs: ask it when the verdict speaks of such.
     """
     import numpy as np  # noqa: PLC0415 - what starts up need not import it
 
@@ -20,6 +20,7 @@ def lost_ids(history: History, thresholds: Thresholds = Thresholds()) -> tuple[s
     from rmqkit.checks.replicas import compare_replicas  # noqa: PLC0415
     from rmqkit.checks.sends import Sends  # noqa: PLC0415
 
+    thresholds = thresholds or Thresholds()
     sends = Sends(history, Index(history))
     seen = compare_replicas(history, sends, delay_grace_s=thresholds.delay_grace_s)
     compare_consumers(history, sends, seen, ordered=thresholds.ordered)

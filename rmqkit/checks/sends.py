@@ -99,15 +99,30 @@ class Sends:
         """Which of the ``found`` ids no send can have stored."""
         return found & ~self.acknowledged & ~self.possible
 
+    def acknowledged_of(self, ids: Flags) -> tuple[int, int]:
+        """How many acknowledged sends of ``ids`` ended before the first fault, and after the last one's end."""
+        if not ids.any():
+            return 0, 0
+        before = after = 0
+        for stem, number, outcome, end in self.index.sends.batches("id_stem", "id_number", "outcome", "end_ns"):
+            rows = (outcome == Outcome.ACKNOWLEDGED) & ids[self.index.ids.of(stem, number)]
+            some_before, some_after = self._sides(end[rows])
+            before, after = before + some_before, after + some_after
+        return before, after
+
     def _count_phases(self, end: Ints) -> None:
+        before, after = self._sides(end)
+        self.acked_before += before
+        self.acked_after += after
+        self.acked_during += len(end) - before - after
+
+    def _sides(self, end: Ints) -> tuple[int, int]:
+        """How many of these times lie before the first fault, and after the last one's end."""
         if self.first_fault is None:
-            self.acked_before += len(end)
-            return
+            return len(end), 0
         before = end < self.first_fault
         after = np.zeros(len(end), np.bool_) if self.last_end is None else ~before & (end >= self.last_end)
-        self.acked_before += int(before.sum())
-        self.acked_after += int(after.sum())
-        self.acked_during += len(end) - int(before.sum()) - int(after.sum())
+        return int(before.sum()), int(after.sum())
 
 
 class _Steps:

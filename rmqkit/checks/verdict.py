@@ -25,9 +25,9 @@
 * **half-unsettled**: a transactional message was to be committed and is not there long after. See ``halves``.
 * **outage**: nothing was acknowledged for longer than was allowed (``max_outage_s``), to a client or by a group of
   brokers, while somebody tried. Every such window counts, not only the first. See ``availability``.
-* **assumptions**: enough acknowledged sends before the first fault and after the last one's end; a fault really
-  happened, and each one ended; every replica was read to the end; no send ended before it began, and nothing was
-  received before it was sent. Where one fails the verdict is INCONCLUSIVE, unless a violation was found as well: what
+* **assumptions**: enough acknowledged sends before the first fault and after the last one's end, without those that a
+  replica has trimmed; a fault really happened, and each one ended; every replica was read to the end; no send ended
+  before it began, and nothing was received before it was sent. Where one fails the verdict is INCONCLUSIVE, unless a violation was found as well: what
   was seen lost stays lost, however little was tested. An incomplete history, as a killed run leaves it, is INCONCLUSIVE
   whatever it shows.
 
@@ -49,6 +49,7 @@ from rmqkit.checks.findings import Finding
 from rmqkit.history import History
 
 if TYPE_CHECKING:
+    from rmqkit.checks.replicas import Seen
     from rmqkit.checks.sends import Sends
 
 _SHOWN = 10
@@ -80,6 +81,7 @@ ADVICE = {
     "empty": "see why no send was acknowledged: the route, the topic, the reasons that the history records",
     "incomplete": "let the run come to its end, and judge what that one recorded",
     "all-trimmed": "read back sooner, or let the brokers keep more: fileReservedTime, a larger disk",
+    "much-trimmed": "read back sooner, or let the brokers keep more: fileReservedTime, a larger disk",
     "trimmed-untold": "use a driver whose receipts name queue and offset, or read back before anything is deleted",
     "trimmed-unreceived": "let the group consume sooner, or let the brokers keep more: fileReservedTime, a larger disk",
 }
@@ -98,16 +100,18 @@ class VerdictStatus(StrEnum):
 class Thresholds:
     """What a verdict needs: acknowledged sends before the fault and after it, replicas read, groups drained.
 
+    A send counts as evidence where every replica that was read still had to show it: not where one deleted it itself.
+    ``min_replicas``: so many must be read to their ends; 0: as many as the history names addresses of brokers (``History.add_peer``), and at least one.
     ``ordered``: consumers must be handed the messages of a queue, and of a sharding key, in their order.
     ``offsets_may_move_back``: a committed offset below an earlier one is a note and no violation.
     ``max_outage_s``: the longest time without an acknowledgement that is allowed (0: any); windows of
-    ``min_window_s`` or more, or of that bound where it is shorter, are told. ``delay_grace_s``: so long after it was due a delayed message must be there;
-    ``settle_s``: so long after its half a transactional message must be settled.
+    ``min_window_s`` or more, or of that bound where it is shorter, are told.
+    ``delay_grace_s``: so long after it was due a delayed message must be there; ``settle_s``: so long after its half a transactional message must be settled.
     """
 
     min_acked_before: int = 20
     min_acked_after: int = 20
-    min_replicas: int = 1
+    min_replicas: int = 0
     fault_required: bool = True
     min_consumers: int = 0
     ordered: bool = False
@@ -179,7 +183,7 @@ def judge(history: History, thresholds: Thresholds = Thresholds()) -> Verdict:
     received = compare_consumers(history, sends, seen, ordered=thresholds.ordered)
     halves = unsettled(history, sends, seen.found, settle_s=thresholds.settle_s)
     violations = [*seen.violations, *received[0], *halves[0], *lasting_over(away, bound_s)]
-    doubts = [*_assumptions(history, sends, thresholds), *seen.doubts, *received[1], *halves[1]]
+    doubts = [*_assumptions(history, sends, seen, thresholds), *seen.doubts, *received[1], *halves[1]]
     notes = [*seen.notes, *received[2]]
     (notes if thresholds.offsets_may_move_back else violations).extend(moved_back(history))
     if history.incomplete:
@@ -216,7 +220,7 @@ def _numbers(history: History, sends: Sends) -> dict[str, int]:
     return numbers
 
 
-def _assumptions(history: History, sends: Sends, thresholds: Thresholds) -> list[Finding]:
+def _assumptions(history: History, sends: Sends, seen: Seen, thresholds: Thresholds) -> list[Finding]:
     doubts: list[Finding] = []
 
     def doubt(kind: str, text: str) -> None:
@@ -229,30 +233,33 @@ def _assumptions(history: History, sends: Sends, thresholds: Thresholds) -> list
         doubt("fault-not-ended", f"{what} has no recorded end: no send after it can be told from one during it")
     if not sends.acknowledged_ids:
         doubt("empty", "nothing was acknowledged: there is nothing that could have been lost")
-    if sends.acked_before < thresholds.min_acked_before:
-        doubt(
-            "too-little-traffic",
-            f"only {sends.acked_before} sends acknowledged before the fault; {thresholds.min_acked_before} needed",
-        )
-    if thresholds.fault_required and sends.acked_after < thresholds.min_acked_after:
-        doubt(
-            "too-little-traffic",
-            f"only {sends.acked_after} sends acknowledged after the fault; {thresholds.min_acked_after} needed",
-        )
+    trimmed_before, trimmed_after = sends.acknowledged_of(seen.trims.ids)
+    sides = [("before", sends.acked_before, trimmed_before, thresholds.min_acked_before)]
+    if thresholds.fault_required:
+        sides.append(("after", sends.acked_after, trimmed_after, thresholds.min_acked_after))
+    for side, acked, trimmed, needed in sides:
+        if acked < needed:
+            doubt("too-little-traffic", f"only {acked} sends acknowledged {side} the fault; {needed} needed")
+        elif acked - trimmed < needed:
+            what = f"of {acked} sends acknowledged {side} the fault replicas deleted {trimmed} themselves, or may have"
+            doubt("much-trimmed", f"{what}: {acked - trimmed} are left as evidence; {needed} needed")
     if sends.backwards:
         doubt("times-run-back", f"{sends.backwards} sends ended before they began: the times are not of one clock")
-    return [*doubts, *_unread(history, thresholds)]
+    return [*doubts, *_unread(history, seen, thresholds)]
 
 
-def _unread(history: History, thresholds: Thresholds) -> Iterator[Finding]:
+def _unread(history: History, seen: Seen, thresholds: Thresholds) -> Iterator[Finding]:
     complete = [replica for replica, reached_end in history.readers.items() if reached_end]
-    needed = max(1, thresholds.min_replicas)
+    needed = thresholds.min_replicas if thresholds.min_replicas > 0 else max(1, len(history.peers))
     if len(complete) < needed:
         yield Finding("replicas-unread", 1, f"only {len(complete)} replicas were read back; {needed} needed")
     for replica, reached_end in sorted(history.readers.items()):
         if not reached_end:
             text = f"the reader of {replica} did not reach the end"
             yield Finding("reader-incomplete", 1, ": ".join(filter(None, (text, history.unread.get(replica)))))
+    for replica in seen.unended:
+        text = f"whether the reader of {replica} reached the end was not recorded"
+        yield Finding("reader-incomplete", 1, text)
     drained = sum(end.drained for end in history.consumers.values())
     if drained < thresholds.min_consumers:
         text = f"only {drained} consumer groups were drained; {thresholds.min_consumers} needed"

@@ -243,6 +243,27 @@ def nothing_was_read_back(story: Story, random: Random) -> Story | None:
     return story
 
 
+@way("replicas-unread", into=DOUBTS)
+def one_replica_was_not_read_back(story: Story, random: Random) -> Story | None:
+    """The history says how many there are."""
+    if not story.peers or len(story.readers) < 2:
+        return None
+    replica = random.choice(sorted(story.readers))
+    del story.readers[replica]
+    story.reads = [read for read in story.reads if read.replica != replica]
+    story.ranges = [held for held in story.ranges if held.replica != replica]
+    return story
+
+
+@way("reader-incomplete", into=DOUBTS)
+def nobody_said_whether_a_reader_reached_the_end(story: Story, random: Random) -> Story | None:
+    choices = sorted({read.replica for read in story.reads})
+    if len(choices) < 2:
+        return None
+    del story.readers[random.choice(choices)]
+    return story
+
+
 @way("consumer-undrained", into=DOUBTS)
 def a_group_was_not_drained(story: Story, random: Random) -> Story | None:
     if (end := pick(story.consumers, random)) is None:

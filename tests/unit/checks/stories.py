@@ -29,7 +29,9 @@ MS, S = 1_000_000, 1_000_000_000
 LONG_AFTER_S = 400
 ACKED, REFUSED, UNKNOWN = Outcome.ACKNOWLEDGED, Outcome.REFUSED, Outcome.UNKNOWN
 DRIVERS = ("built-in", "java", "native")
-ADDRESSES = ("127.0.0.1:30911", "127.0.0.1:30921")
+PEERS = tuple(f"127.0.0.1:309{number}1" for number in range(1, 6))
+ADDRESSES = PEERS[:2]
+"""Those that answer senders."""
 
 
 @dataclass
@@ -136,7 +138,7 @@ class Teller:
         for number in range(r.choice([0, 1, 1, 2])):
             self.consume(f"group-{number}", logs)
         if r.random() < 0.5:
-            story.peers = dict.fromkeys(ADDRESSES, "broker-a")
+            story.peers = dict.fromkeys(PEERS[: len(story.readers)], "broker-a")
         acknowledged = any(each.outcome is ACKED and each.transaction in ("", COMMIT) for each in story.sends)
         drained = all(each.drained for each in story.consumers)
         story.sure = self.whole and acknowledged and drained and not self.trimmed and not self.undecided

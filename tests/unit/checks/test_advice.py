@@ -17,7 +17,7 @@ NOTES = {"recovered", "trimmed", "redelivered", "redelivered-elsewhere"}
 
 
 def kinds() -> set[str]:
-    """The kinds that the checks' code gives to findings: what is called ``Finding`` or ``doubt`` there, by a literal."""
+    """The kinds that the checks' code gives to findings: the literals that ``Finding`` and ``doubt`` are called with."""
     found: set[str] = set()
     for path in sorted(Path(checks.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

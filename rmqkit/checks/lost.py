@@ -10,8 +10,8 @@ def lost_ids(history: History, thresholds: Thresholds | None = None) -> tuple[st
     """Ids that were acknowledged, and are missing on a replica that was read to its end or from a drained group.
 
     Just those that :func:`~rmqkit.checks.judge` counts as acknowledged-lost, delayed-lost and consumer-lost: what a
-    replica deleted itself is not among them, nor what was not due yet. ``thresholds``: those of the verdict; else the usual ones.
-    In order. Costs what ``judge`` costs: ask it when the verdict speaks of such.
+    replica deleted itself is not among them, nor what was not due yet. ``thresholds``: those of the
+    verdict; else the usual ones. In order. Costs what ``judge`` costs: ask it when the verdict speaks of such.
     """
     import numpy as np  # noqa: PLC0415 - what starts up need not import it
 

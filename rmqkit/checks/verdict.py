@@ -27,9 +27,9 @@
   brokers, while somebody tried. Every such window counts, not only the first. See ``availability``.
 * **assumptions**: enough acknowledged sends before the first fault and after the last one's end, without those that a
   replica has trimmed; a fault really happened, and each one ended; every replica was read to the end; no send ended
-  before it began, and nothing was received before it was sent. Where one fails the verdict is INCONCLUSIVE, unless a violation was found as well: what
-  was seen lost stays lost, however little was tested. An incomplete history, as a killed run leaves it, is INCONCLUSIVE
-  whatever it shows.
+  before it began, and nothing was received before it was sent. Where one fails the verdict is INCONCLUSIVE, unless a
+  violation was found as well: what was seen lost stays lost, however little was tested. An incomplete history, as a
+  killed run leaves it, is INCONCLUSIVE whatever it shows.
 
 An id is of this run if it was sent, or begins with a prefix that the history names: every producer gives ids, and what
 others put into the topic is neither phantom nor duplicate.
@@ -101,12 +101,14 @@ class Thresholds:
     """What a verdict needs: acknowledged sends before the fault and after it, replicas read, groups drained.
 
     A send counts as evidence where every replica that was read still had to show it: not where one deleted it itself.
-    ``min_replicas``: so many must be read to their ends; 0: as many as the history names addresses of brokers (``History.add_peer``), and at least one.
+    ``min_replicas``: so many must be read to their ends; 0: as many as the history names addresses of brokers
+    (``History.add_peer``), and at least one.
     ``ordered``: consumers must be handed the messages of a queue, and of a sharding key, in their order.
     ``offsets_may_move_back``: a committed offset below an earlier one is a note and no violation.
     ``max_outage_s``: the longest time without an acknowledgement that is allowed (0: any); windows of
     ``min_window_s`` or more, or of that bound where it is shorter, are told.
-    ``delay_grace_s``: so long after it was due a delayed message must be there; ``settle_s``: so long after its half a transactional message must be settled.
+    ``delay_grace_s``: so long after it was due a delayed message must be there; ``settle_s``: so
+    long after its half a transactional message must be settled.
     """
 
     min_acked_before: int = 20

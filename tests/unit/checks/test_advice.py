@@ -17,7 +17,7 @@ NOTES = {"recovered", "trimmed", "redelivered", "redelivered-elsewhere"}
 
 
 def kinds() -> set[str]:
-    """The kinds that the checks' code gives to findings: the literals that ``Finding`` and ``doubt`` are called with."""
+    """The kinds that the checks give to findings: the literals that ``Finding`` and ``doubt`` are called with."""
     found: set[str] = set()
     for path in sorted(Path(checks.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -32,8 +32,12 @@ class NetworkFault(PeerFault):
     dead_man_s: float = DEAD_MAN_S
 
     def why_not(self, cluster: Cluster) -> str:
-        """Attached clusters, images without ``iptables``, and what a fault adds."""
-        return PeerFault.why_not(self, cluster) or lacks(cluster, "iptables", "faults on network links")
+        """Attached clusters, those on the machine's own network, images without ``iptables``; a fault may add more."""
+        return (
+            PeerFault.why_not(self, cluster)
+            or shares_a_network(cluster)
+            or lacks(cluster, "iptables", "faults on network links")
+        )
 
     def flows(self, cluster: Cluster, targets: Sequence[Peer]) -> tuple[Flow, ...]:
         """The packets that are taken."""
@@ -58,6 +62,16 @@ def lacks(cluster: Cluster, tool: str, why: str) -> str:
         return ""
     return (
         f"its image has no {tool}, which {why} are made with; build it again where packages can be had (rmqkit build)"
+    )
+
+
+def shares_a_network(cluster: Cluster) -> str:
+    """Why rules must not be set in the cluster's network: it is the machine's, or anyone's; "" for a pod's own."""
+    if cluster.spec is None or cluster.spec.topology is Topology.POD:
+        return ""
+    return (
+        f"its brokers (topology {cluster.spec.topology}) have no network of their own: the rules would be the "
+        "machine's; start a cluster in a pod (ClusterSpec.pod, the default of rmqkit up)"
     )
 
 

@@ -72,6 +72,13 @@ def test_cuts_work_on_a_pod_of_the_kit(kind: type[Fault]) -> None:
     assert kind().why_not(cluster_of()) == ""
 
 
+@pytest.mark.parametrize("kind", NETWORK)
+def test_rules_are_never_set_in_the_machines_own_network(kind: type[Fault]) -> None:
+    why = kind().why_not(cluster_of(ClusterSpec.stock()))
+    assert "no network of their own" in why
+    assert "ClusterSpec.pod" in why
+
+
 def test_clients_that_come_the_brokers_way_cannot_be_cut_alone() -> None:
     spec = ClusterSpec.pod(base_port=20000, advertise="10.1.2.3")
     assert "advertises 10.1.2.3" in CutClients().why_not(cluster_of(spec))

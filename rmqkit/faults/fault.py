@@ -72,6 +72,9 @@ class Fault(abc.ABC):
         """The sets of peers that are out of service at the same time: the quorum guard looks at each."""
         return (targets,) if targets else ()
 
+    def check_targets(self, cluster: Cluster, targets: Sequence[Peer]) -> None:  # noqa: B027 - most can do it to any
+        """Raise UsageError where it means nothing to do it to these, whoever leads by then. Changes nothing."""
+
     def target_text(self, cluster: Cluster, targets: Sequence[Peer]) -> str:  # noqa: ARG002 - for those without peers
         """How the history names what it was done to."""
         return ",".join(map(str, targets))

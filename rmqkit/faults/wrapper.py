@@ -97,6 +97,7 @@ def injected(
     for group in groups:
         _healthy_leader(cluster, group)
     targets = fault.targets(cluster)
+    fault.check_targets(cluster, targets)
     for out in fault.out_at_once(targets):
         check_quorum(cluster, out, allow_quorum_loss=allow_quorum_loss)
     with carried_out(cluster, fault, targets, groups=groups, history=history, timeout_s=timeout_s) as injection:

@@ -69,9 +69,10 @@ class ClockSkew(PeerFault):
             # Renamed into its place: a file that is read while it is written would say something else.
             return f"echo '{text}' >{path}.new && mv {path}.new {path}\n"
 
+        there = f"[ -s {path} ] || {{ echo 'no {FILE} in its store: it runs without libfaketime' >&2; exit 1; }}\n"
         return Task(
             what=f"set the clock of {peer} {self.by_s:+g} s",
-            do=f"[ -s {path} ]\n{written(f'{self.by_s:+.3f}')}",
+            do=f"{there}{written(f'{self.by_s:+.3f}')}",
             undo=written("+0"),
             gone=f"grep -qx '+0' {path}",
             user=f"{uid}:{uid}",

@@ -121,12 +121,6 @@ def isolated(
     return tuple(flows)
 
 
-def halves(one: Sequence[PeerSpec], other: Sequence[PeerSpec], traffic: Iterable[Traffic] = PEERS) -> tuple[Flow, ...]:
-    """Cut every link between two sets of peers."""
-    kinds = frozenset(traffic)
-    return tuple(flow for a in one for b in other for flow in link(a, b, kinds))
-
-
 def ring(peers: Sequence[PeerSpec], traffic: Iterable[Traffic] = PEERS) -> tuple[Flow, ...]:
     """Let each peer send to the next ones round the ring only: with itself a bare majority, each another one."""
     kinds = frozenset(traffic)

@@ -59,12 +59,6 @@ def test_isolation_from_the_group_alone_leaves_clients_and_nameservers() -> None
     assert not any(flow.outside for flow in netrules.isolated(SPEC, GROUP, [N0], netrules.PEERS))
 
 
-def test_halves_cut_every_link_between_them_and_none_within() -> None:
-    flows = netrules.halves(FIVE[:2], FIVE[2:], {Traffic.RAFT})
-    cut = {(a.id, b.id) for a in FIVE[:2] for b in FIVE[2:]}
-    assert pairs(flows, FIVE) == cut | {(b, a) for a, b in cut}
-
-
 @pytest.mark.parametrize("peers", [GROUP.peers, FIVE])
 def test_in_a_ring_each_peer_pushes_to_a_bare_majority_and_no_two_to_the_same(peers: tuple[PeerSpec, ...]) -> None:
     cut = pairs(netrules.ring(peers), peers)

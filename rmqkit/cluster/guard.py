@@ -8,7 +8,7 @@ outlives a kit that was killed: a dead man's timer inside it undoes its work.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROLE_GUARD = "guard"
 LEFT = 3
 """Exit code of a guard that could not take its work back."""
+_TAKEN = "packets taken: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +36,15 @@ class Task:
     """What a guard does. ``do``, ``undo`` and ``gone`` are commands of ``sh``.
 
     ``undo`` must be harmless where nothing was done; ``gone`` succeeds when, and only when, nothing of it is left.
-    ``network`` joins the cluster's own network; ``volumes`` are mounts (name or path, to where); ``user`` and
-    ``capabilities`` are all that it may.
+    ``taken``, where given, prints how many packets it took; asked before the undoing. ``network`` joins the cluster's
+    own network; ``volumes`` are mounts (name or path, to where); ``user`` and ``capabilities`` are all that it may.
     """
 
     what: str
     do: str
     undo: str
     gone: str
+    taken: str = ""
     network: bool = False
     user: str = "0:0"
     capabilities: tuple[str, ...] = ()
@@ -54,7 +56,7 @@ class Task:
             "over() {\n"
             "trap '' TERM INT\n"
             "kill $timer 2>/dev/null\n"
-            f"{self.undo}\n"
+            f"{self._counted()}{self.undo}\n"
             f"if ( {self.gone}\n); then exit 0; fi\n"
             f"exit {LEFT}\n"
             "}\n"
@@ -68,7 +70,10 @@ class Task:
 
     def once(self) -> str:
         """What a second container runs where the guard itself was killed: only the undoing."""
-        return f"{self.undo}\n{self.gone}\n"
+        return f"{self._counted()}{self.undo}\n{self.gone}\n"
+
+    def _counted(self) -> str:
+        return f'echo "{_TAKEN}$({self.taken})"\n' if self.taken else ""
 
 
 class Guard:
@@ -118,8 +123,10 @@ class Guard:
                     raise
                 error.add_note(f"Besides, {second}")
 
-    def relieve(self, *, within_s: float = 10.0) -> None:
+    def relieve(self, *, within_s: float = 10.0) -> int | None:
         """Have the work taken back, see that nothing of it is left, and remove the container (last: it has the timer).
+
+        Returns how many packets were taken, where the task counts them; None where it does not, or nobody knows.
 
         Raises FaultError when something is left, and when the deadline had ended the fault before: then it was shorter
         than the caller believes.
@@ -131,6 +138,7 @@ class Guard:
         early = ended and code == 0
         if code != 0 and self._network_is_up(engine):
             words = self._undone_by_another(engine, within_s=within_s)
+        taken = _taken(words)
         _remove(engine, self.container)
         if early:
             raise FaultError(
@@ -139,6 +147,7 @@ class Guard:
                 details=words,
                 hint="give the fault a longer dead_man_s than the test takes",
             )
+        return taken
 
     def _running(self, engine: Engine) -> bool:
         try:
@@ -157,7 +166,7 @@ class Guard:
             with suppress(EngineError):  # it may have ended by itself a moment ago
                 engine.kill(self.container, signal="SIGTERM")
             code = wait_until(over, label=f"{self.task.what}: taken back", timeout_s=within_s, every_s=0.01)
-            return code, engine.logs(self.container) if code else []
+            return code, engine.logs(self.container) if code or self.task.taken else []
         except (EngineError, WaitTimeoutError) as error:
             return LEFT, str(error).splitlines()
 
@@ -188,6 +197,12 @@ class Guard:
             details=words,
             hint=f"remove the cluster to be rid of it: rmqkit down {self.cluster.run}",
         )
+
+
+def _taken(words: Sequence[str]) -> int | None:
+    """How many packets a guard says that it took; None where it does not say."""
+    counts = [word.removeprefix(_TAKEN) for word in words if word.startswith(_TAKEN)]
+    return int(counts[-1]) if counts and counts[-1].isdecimal() else None
 
 
 def tried(cluster: Cluster, task: Task, script: str, *, timeout_s: float = 10.0) -> tuple[int, list[str]]:

@@ -19,9 +19,9 @@ from rmqkit.cluster.signals import held_back
 from rmqkit.errors import RmqkitError
 from rmqkit.faults.select import ROLES, group_of, select
 
-Undo = Callable[[], None]
-"""What takes a fault back. Short and bounded, as it is called with signals held back; harmless where there is nothing
-to take back any more."""
+Undo = Callable[[], int | None]
+"""What takes a fault back; gives how many packets it took, None where that means nothing or is not known. Short and
+bounded, as it is called with signals held back; harmless where there is nothing to take back any more."""
 
 T = TypeVar("T")
 

@@ -212,6 +212,12 @@ class Rules:
         """The shell commands that remove them."""
         return _restore(self.removed())
 
+    def taken(self) -> str:
+        """Shell commands that print how many packets the rules took by now; nothing where that cannot be read."""
+        counters = rf"s/^\[\([0-9]*\):[0-9]*\] -A {self.stem}-.*/\1/p"
+        add_up = "awk '{ n += $1 } END { print n + 0 }'"
+        return f"saved=$(iptables-save -c) && printf '%s\\n' \"$saved\" | sed -n '{counters}' | {add_up}"
+
     def gone(self) -> str:
         """A shell command that succeeds when no rule and no chain of this fault is left, and only then."""
         return f'saved=$(iptables-save) && case "$saved" in *{self.stem}*) printf "%s\\n" "$saved" >&2; false ;; esac'

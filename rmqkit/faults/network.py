@@ -61,7 +61,15 @@ class NetworkFault(PeerFault):
 
 def posted(cluster: Cluster, what: str, rules: Rules, *, dead_man_s: float) -> Undo:
     """Have a guard set these rules; returns what takes them back."""
-    task = Task(what=what, do=rules.do(), undo=rules.undo(), gone=rules.gone(), network=True, capabilities=NET_ADMIN)
+    task = Task(
+        what=what,
+        do=rules.do(),
+        undo=rules.undo(),
+        gone=rules.gone(),
+        taken=rules.taken(),
+        network=True,
+        capabilities=NET_ADMIN,
+    )
     return Guard.posted(cluster, task, dead_man_s=dead_man_s).relieve
 
 

@@ -73,6 +73,7 @@ def shaped(cluster: Cluster, fault: NetworkFault, flows: tuple[Flow, ...], *, ra
         do=shape.do(),
         undo=shape.undo(),
         gone=shape.gone(),
+        taken=shape.rules.taken(),
         network=True,
         capabilities=NET_ADMIN,
     )

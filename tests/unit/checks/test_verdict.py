@@ -206,11 +206,15 @@ def test_a_reader_that_found_something_counts_even_when_its_end_was_not_recorded
 # ---- doubts
 
 
+UNFELT = FaultEvent("kill-leader", "unfelt", "n0", faults()[-1].at_ns)
+
+
 @pytest.mark.parametrize(
     ("run", "doubt"),
     [
         pytest.param(replace(plain_run(), faults=[]), "no-fault", id="no fault"),
         pytest.param(replace(plain_run(), faults=faults()[1:]), "no-fault", id="a fault that was not injected"),
+        pytest.param(replace(plain_run(), faults=[*faults(), UNFELT]), "fault-unfelt", id="a fault not felt"),
         pytest.param(replace(plain_run(), faults=faults()[:1]), "fault-not-ended", id="a fault without an end"),
         pytest.param(plain_run(before=4), "too-little-traffic", id="too little before"),
         pytest.param(plain_run(after=4), "too-little-traffic", id="too little after"),
@@ -451,3 +455,11 @@ def test_an_incomplete_history_is_inconclusive_whatever_it_shows() -> None:
     assert found.status is INCONCLUSIVE
     assert found.doubts[0].text == "the history is not whole: the run was killed"
     assert found.notes[0].text == "not counted: acknowledged-lost: 1 of 10 acknowledged not on n1"
+
+
+def test_one_fault_of_two_that_took_no_packet_is_a_note() -> None:
+    found = verdict(replace(plain_run(), faults=[*faults(), *faults(), UNFELT]))
+    assert "fault-unfelt" not in doubts(found)
+    assert [note.text for note in found.notes if note.kind == "fault-unfelt"] == [
+        "no packet met the rules of kill-leader of n0"
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ class FakeEngine:
         self.hangs: set[str] = set()
         self.codes: dict[str, int] = {}
         self.exec_code = 0
+        self.said = ""
         self.client = SimpleNamespace(api=self)
 
     # ---- the engine's API
@@ -84,7 +86,7 @@ class FakeEngine:
 
     def logs(self, container: str, *, tail: int | None = 40) -> list[str]:
         del tail
-        return [f"said by {container}"]
+        return [self.said, f"said by {container}"]
 
 
 def cluster_with(engine: FakeEngine) -> Cluster:
@@ -125,6 +127,16 @@ def test_a_guard_whose_command_fails_is_removed_and_its_words_are_told() -> None
         Guard.posted(cluster_with(engine), TASK, dead_man_s=30)
     assert caught.value.details == ("its own words",)
     assert engine.there == []
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"), [("packets taken: 12", 12), ("packets taken: 0", 0), ("packets taken: ", None)]
+)
+def test_a_guard_tells_how_many_packets_it_took_and_does_not_guess(said: str, taken: int | None) -> None:
+    engine = FakeEngine()
+    engine.said = said
+    guard = Guard.posted(cluster_with(engine), replace(TASK, taken="count"), dead_man_s=30)
+    assert guard.relieve() == taken
 
 
 def test_a_guard_that_hangs_goes_only_when_another_has_taken_its_work_back() -> None:

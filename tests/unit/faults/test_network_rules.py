@@ -67,6 +67,23 @@ def test_in_a_ring_each_peer_pushes_to_a_bare_majority_and_no_two_to_the_same(pe
     assert len(set(reached.values())) == len(peers)
 
 
+def test_packets_are_counted_of_this_faults_chains_alone() -> None:
+    one = rules(*netrules.link(N0, N1))
+    saved = (
+        "[900:9] -A OUTPUT -j RMQKIT-c0ffee-O\n[3:180] -A RMQKIT-c0ffee-O -p tcp -j DROP\n"
+        "[40:99] -A RMQKIT-c0ffee-O -p udp -j DROP\n[500:1] -A RMQKIT-beef-O -j DROP\n:RMQKIT-c0ffee-O - [0:0]\n"
+    )
+
+    def counted(iptables_save: str) -> str:
+        script = f"iptables-save() {{ {iptables_save}; }}\n{one.taken()}"
+        done = subprocess.run(["bash", "-c", script], check=False, capture_output=True, text=True)
+        return done.stdout
+
+    assert counted(f"printf '%s' '{saved}'") == "43\n"
+    assert counted("echo none") == "0\n"
+    assert counted("false") == "", "what could not be read is not nothing"
+
+
 def test_two_make_no_ring() -> None:
     with pytest.raises(UsageError, match="ring of 2"):
         netrules.ring(GROUP.peers[:2])

@@ -68,6 +68,7 @@ ADVICE = {
     "half-unsettled": "is a producer of its group up, for the broker to ask back?",
     "outage": "compare with the timeline of the fault; what is longer is the client's own: its time-outs, its route",
     "no-fault": "break something while the traffic goes on, or ask for no fault (fault_required=False)",
+    "fault-unfelt": "hold it longer, or cut traffic that there is: followers copy, and brokers register, every 10 s",
     "fault-not-ended": "let the traffic go on until the fault is healed",
     "too-little-traffic": "send more, or for longer, on that side of the fault",
     "replicas-unread": "read back every replica once all have caught up",
@@ -187,6 +188,8 @@ def judge(history: History, thresholds: Thresholds = Thresholds()) -> Verdict:
     violations = [*seen.violations, *received[0], *halves[0], *lasting_over(away, bound_s)]
     doubts = [*_assumptions(history, sends, seen, thresholds), *seen.doubts, *received[1], *halves[1]]
     notes = [*seen.notes, *received[2]]
+    if not any(each.kind == "fault-unfelt" for each in doubts):
+        notes += [Finding("fault-unfelt", 1, f"no packet met the rules of {each}") for each in _unfelt(history)]
     (notes if thresholds.offsets_may_move_back else violations).extend(moved_back(history))
     if history.incomplete:
         doubts.insert(0, Finding("incomplete", 1, f"the history is not whole: {history.incomplete}"))
@@ -230,6 +233,8 @@ def _assumptions(history: History, sends: Sends, seen: Seen, thresholds: Thresho
 
     if thresholds.fault_required and sends.first_fault is None:
         doubt("no-fault", "no fault was recorded: nothing was tested")
+    if thresholds.fault_required and (unfelt := _unfelt(history)) and len(unfelt) == _injected(history):
+        doubt("fault-unfelt", f"no packet met the rules of {', '.join(unfelt)}: nothing was tested")
     for fault in sends.lasting:
         what = f"{fault.kind} of {fault.target}"
         doubt("fault-not-ended", f"{what} has no recorded end: no send after it can be told from one during it")
@@ -248,6 +253,15 @@ def _assumptions(history: History, sends: Sends, seen: Seen, thresholds: Thresho
     if sends.backwards:
         doubt("times-run-back", f"{sends.backwards} sends ended before they began: the times are not of one clock")
     return [*doubts, *_unread(history, seen, thresholds)]
+
+
+def _unfelt(history: History) -> list[str]:
+    """Faults whose rules took no packet; what such a one did is nothing."""
+    return [f"{event.kind} of {event.target}" for event in history.faults if event.step == "unfelt"]
+
+
+def _injected(history: History) -> int:
+    return sum(event.step == "injected" for event in history.faults)
 
 
 def _unread(history: History, seen: Seen, thresholds: Thresholds) -> Iterator[Finding]:

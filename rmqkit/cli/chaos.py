@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,11 @@ from rmqkit.faults.registry import kinds
 from rmqkit.faults.schedule import possible
 from rmqkit.history import History
 from rmqkit.scenario import ChaosResult, DrillPlan, chaos
+from rmqkit.settings import DEFAULT_EDITION
 
 DEFAULT_SECONDS = 60.0
+DEFAULT_RATE = 200.0
+DEFAULT_THREADS = 4
 DEFAULT_FAULTS = "kill,stop,restart,pause"
 
 
@@ -63,7 +67,12 @@ def run(
     chosen = settings(edition=edition, timeout_s=timeout)
     step = steps()
     record = History()
-    options = {"faults": str(source), "edition": chosen.edition, "rate": rate, "threads": threads}
+    options = {
+        "faults": " ".join(_words(source.options())),
+        "edition": chosen.edition,
+        "rate": rate,
+        "threads": threads,
+    }
     with ExitStack() as stack:
         stack.enter_context(sigterm_unwinds())
         told = stack.enter_context(
@@ -71,8 +80,20 @@ def run(
         )
         if history is not None:
             stack.callback(export_history, record, history)
-        step(f"this run again: rmqkit chaos {source}")
-        stack.enter_context(_says_how_to_repeat(source))
+        again = _Again(
+            source,
+            {
+                "edition": chosen.edition if run is None and chosen.edition != DEFAULT_EDITION else None,
+                "run": run,
+                "group": group,
+                "rate": rate if rate != DEFAULT_RATE else None,
+                "threads": threads if threads != DEFAULT_THREADS else None,
+                "max-outage": max_outage,
+                "timeout": timeout,
+            },
+        )
+        step(f"this run again: {again}")
+        stack.enter_context(_says_how_to_repeat(again))
         cluster = stack.enter_context(started_or_own(run, chosen, step))
         build = str(cluster.build_info())
         name = cluster.members.of(group)[0].group
@@ -90,15 +111,17 @@ def run(
             chaos={name: facts[name] for name in ("schedule", "faults", "unread")},
             lost=facts["lost"],
         )
-        show([json.dumps({"build": build, **facts}, indent=2)] if as_json else _text(result, build, str(source)))
+        show([json.dumps({"build": build, **facts}, indent=2)] if as_json else _text(result, build, again))
         step("taking the cluster down" if run is None else "done; the cluster stays up")
     return result.verdict.exit_code
 
 
 class _Source(Protocol):
-    """Where the schedule comes from; as text: the options by which it comes again."""
+    """Where the schedule comes from; as text: the options by which it comes again, once it is known."""
 
     def schedule(self, cluster: Cluster, *, group: str, step: Callable[[str], None]) -> Schedule: ...
+
+    def options(self) -> dict[str, object]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +132,19 @@ class _Written:
     def schedule(self, cluster: Cluster, *, group: str, step: Callable[[str], None]) -> Schedule:  # noqa: ARG002
         return self.steps  # whatever cluster it is: `chaos` refuses what it cannot have
 
-    def __str__(self) -> str:
-        return f"--schedule {self.path}"
+    def options(self) -> dict[str, object]:
+        return {"schedule": self.path}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Drawn:
     seed: int
     seconds: float
-    wanted: Sequence[type[Fault]]
+    kinds: Sequence[type[Fault]]
+    """Those that are wanted; once it has been drawn, those that it was drawn from."""
 
     def schedule(self, cluster: Cluster, *, group: str, step: Callable[[str], None]) -> Schedule:
-        can, left_out = possible(cluster, self.wanted)
+        can, left_out = possible(cluster, self.kinds)
         for line in left_out:
             step(line)
         if not can:
@@ -129,11 +153,32 @@ class _Drawn:
                 details=left_out,
                 hint="name others with --faults",
             )
+        # What is left out changes what a seed draws: on a cluster that can have it, the run comes again without it.
+        self.kinds = can
         several = len(cluster.members.groups) > 1
         return Schedule.random(self.seed, duration_s=self.seconds, kinds=can, group=group if several else None)
 
+    def options(self) -> dict[str, object]:
+        kinds = ",".join(each.kind for each in self.kinds)
+        return {"seed": self.seed, "duration": self.seconds, "faults": kinds}
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """The command that repeats the run, as a shell reads it; ``others`` are options, None where not given."""
+
+    source: _Source
+    others: Mapping[str, object]
+
     def __str__(self) -> str:
-        return f"--seed {self.seed} --duration {self.seconds:g} --faults {','.join(each.kind for each in self.wanted)}"
+        return shlex.join(["rmqkit", "chaos", *_words(self.source.options()), *_words(self.others)])
+
+
+def _words(options: Mapping[str, object]) -> Iterator[str]:
+    for name, value in options.items():
+        if value is not None:
+            yield f"--{name}"
+            yield f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _read(path: Path) -> Schedule:
@@ -145,16 +190,16 @@ def _read(path: Path) -> Schedule:
 
 
 @contextmanager
-def _says_how_to_repeat(source: _Source) -> Iterator[None]:
+def _says_how_to_repeat(again: _Again) -> Iterator[None]:
     """Every failure says by which seed it comes again."""
     try:
         yield
     except BaseException as error:
-        error.add_note(f"This run again: rmqkit chaos {source}")
+        error.add_note(f"This run again: {again}")
         raise
 
 
-def _text(result: ChaosResult, build: str, again: str) -> list[str]:
+def _text(result: ChaosResult, build: str, again: _Again) -> list[str]:
     numbers = result.verdict.numbers
     phases = ", ".join(f"{numbers[f'acknowledged_{when}_fault']} {when}" for when in ("before", "during", "after"))
     return [
@@ -171,7 +216,7 @@ def _text(result: ChaosResult, build: str, again: str) -> list[str]:
         f"{numbers['read']} messages read back from {numbers['replicas']} replicas",
         *(f"{replica} was not read to its end: {why}" for replica, why in result.unread.items()),
         "",
-        f"this run again: rmqkit chaos {again}",
+        f"this run again: {again}",
         str(result.verdict),
         *(["", *result.places.lines()] if result.places is not None else []),
     ]

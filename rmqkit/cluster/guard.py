@@ -8,14 +8,15 @@ outlives a kit that was killed: a dead man's timer inside it undoes its work.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rmqkit.cluster.engine import Engine, translated
 from rmqkit.cluster.owner import Owner
-from rmqkit.errors import EngineError, FaultError, WaitTimeoutError
+from rmqkit.cluster.signals import held_back
+from rmqkit.errors import EngineError, FaultError, RmqkitError, WaitTimeoutError
 from rmqkit.topology.brokerconf import DATA_DIR
 from rmqkit.topology.names import LABEL_ROLE, LABEL_RUN
 from rmqkit.waiting import Pending, wait_until
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ROLE_GUARD = "guard"
 LEFT = 3
 """Exit code of a guard that could not take its work back."""
+_TAKEN = "packets taken: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,15 @@ class Task:
     """What a guard does. ``do``, ``undo`` and ``gone`` are commands of ``sh``.
 
     ``undo`` must be harmless where nothing was done; ``gone`` succeeds when, and only when, nothing of it is left.
-    ``network`` joins the cluster's own network; ``volumes`` are mounts (name or path, to where); ``user`` and
-    ``capabilities`` are all that it may.
+    ``taken``, where given, prints how many packets it took; asked before the undoing. ``network`` joins the cluster's
+    own network; ``volumes`` are mounts (name or path, to where); ``user`` and ``capabilities`` are all that it may.
     """
 
     what: str
     do: str
     undo: str
     gone: str
+    taken: str = ""
     network: bool = False
     user: str = "0:0"
     capabilities: tuple[str, ...] = ()
@@ -53,7 +56,7 @@ class Task:
             "over() {\n"
             "trap '' TERM INT\n"
             "kill $timer 2>/dev/null\n"
-            f"{self.undo}\n"
+            f"{self._counted()}{self.undo}\n"
             f"if ( {self.gone}\n); then exit 0; fi\n"
             f"exit {LEFT}\n"
             "}\n"
@@ -67,7 +70,10 @@ class Task:
 
     def once(self) -> str:
         """What a second container runs where the guard itself was killed: only the undoing."""
-        return f"{self.undo}\n{self.gone}\n"
+        return f"{self._counted()}{self.undo}\n{self.gone}\n"
+
+    def _counted(self) -> str:
+        return f'echo "{_TAKEN}$({self.taken})"\n' if self.taken else ""
 
 
 class Guard:
@@ -88,9 +94,12 @@ class Guard:
         seconds from now it takes its work back by itself.
         """
         engine = _engine_of(cluster)
-        container = _start(cluster, task, task.watch(dead_man_s))
-        guard = cls(cluster, task, container=container, dead_man_s=dead_man_s)
-        try:
+        with ExitStack() as undo:
+            # Between the engine's making it and this process having what removes it, a signal would leave it behind.
+            with held_back():
+                container = _start(cluster, task, task.watch(dead_man_s))
+                guard = cls(cluster, task, container=container, dead_man_s=dead_man_s)
+                undo.push(guard._relieved_after)
             with translated(f"{task.what}: run a command in {container[:12]}"):
                 made = engine.client.api.exec_create(container, ["sh", "-ec", task.do], user=task.user)
                 output = engine.client.api.exec_start(made["Id"])
@@ -101,36 +110,36 @@ class Guard:
                     details=bytes(output).decode("utf-8", "replace").splitlines()[-12:],
                     hint="the lines above are the command's own",
                 )
-        except BaseException as error:
-            try:
-                guard.relieve()
-            except (EngineError, FaultError) as second:
-                error.add_note(f"Besides, {second}")
-            raise
+            undo.pop_all()
         return guard
 
-    def relieve(self, *, within_s: float = 10.0) -> None:
-        """Have the work taken back, see that nothing of it is left, and remove the container.
+    def _relieved_after(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        """Relieve it, because of ``error``; what fails besides is a note on that."""
+        with held_back():
+            try:
+                self.relieve()
+            except RmqkitError as second:
+                if error is None:
+                    raise
+                error.add_note(f"Besides, {second}")
+
+    def relieve(self, *, within_s: float = 10.0) -> int | None:
+        """Have the work taken back, see that nothing of it is left, and remove the container (last: it has the timer).
+
+        Returns how many packets were taken, where the task counts them; None where it does not, or nobody knows.
 
         Raises FaultError when something is left, and when the deadline had ended the fault before: then it was shorter
         than the caller believes.
         """
         engine = _engine_of(self.cluster)
-        try:
-            ended = not self._running(engine)
-            code, words = self._ended(engine, within_s=within_s)
-            # One that was killed took nothing back: its work lasted until now.
-            early = ended and code == 0
-            if code != 0 and self._network_is_up(engine):
-                code, words = self._undone_by_another(engine, within_s=within_s)
-                if code != 0:
-                    raise FaultError(
-                        f"{self.task.what}: it could not be taken back (exit code {code})",
-                        details=words,
-                        hint=f"remove the cluster to be rid of it: rmqkit down {self.cluster.run}",
-                    )
-        finally:
-            _remove(engine, self.container)
+        ended = not self._running(engine)
+        code, words = self._ended(engine, within_s=within_s)
+        # One that was killed took nothing back: its work lasted until now.
+        early = ended and code == 0
+        if code != 0 and self._network_is_up(engine):
+            words = self._undone_by_another(engine, within_s=within_s)
+        taken = _taken(words)
+        _remove(engine, self.container)
         if early:
             raise FaultError(
                 f"{self.task.what}: it had ended by itself: its dead man's timer was set to {self.dead_man_s:g} s, "
@@ -138,6 +147,7 @@ class Guard:
                 details=words,
                 hint="give the fault a longer dead_man_s than the test takes",
             )
+        return taken
 
     def _running(self, engine: Engine) -> bool:
         try:
@@ -156,7 +166,7 @@ class Guard:
             with suppress(EngineError):  # it may have ended by itself a moment ago
                 engine.kill(self.container, signal="SIGTERM")
             code = wait_until(over, label=f"{self.task.what}: taken back", timeout_s=within_s, every_s=0.01)
-            return code, engine.logs(self.container) if code else []
+            return code, engine.logs(self.container) if code or self.task.taken else []
         except (EngineError, WaitTimeoutError) as error:
             return LEFT, str(error).splitlines()
 
@@ -169,10 +179,30 @@ class Guard:
         except EngineError:
             return False
 
-    def _undone_by_another(self, engine: Engine, *, within_s: float) -> tuple[int, list[str]]:
-        """The undoing by a second container, where the guard was killed or hangs."""
-        _remove(engine, self.container)
-        return tried(self.cluster, self.task, self.task.once(), timeout_s=within_s)
+    def _undone_by_another(self, engine: Engine, *, within_s: float) -> list[str]:
+        """The undoing by a second container, where the guard was killed or hangs; what it said.
+
+        A guard that still runs stays where that fails: its dead man's timer is the last that may take the work back.
+        """
+        try:
+            code, words = tried(self.cluster, self.task, self.task.once(), timeout_s=within_s)
+        except RmqkitError as error:
+            code, words = LEFT, str(error).splitlines()
+        if code == 0:
+            return words
+        if not self._running(engine):
+            _remove(engine, self.container)
+        raise FaultError(
+            f"{self.task.what}: it could not be taken back (exit code {code})",
+            details=words,
+            hint=f"remove the cluster to be rid of it: rmqkit down {self.cluster.run}",
+        )
+
+
+def _taken(words: Sequence[str]) -> int | None:
+    """How many packets a guard says that it took; None where it does not say."""
+    counts = [word.removeprefix(_TAKEN) for word in words if word.startswith(_TAKEN)]
+    return int(counts[-1]) if counts and counts[-1].isdecimal() else None
 
 
 def tried(cluster: Cluster, task: Task, script: str, *, timeout_s: float = 10.0) -> tuple[int, list[str]]:
@@ -181,8 +211,11 @@ def tried(cluster: Cluster, task: Task, script: str, *, timeout_s: float = 10.0)
     Raises WaitTimeoutError when it does not end.
     """
     engine = _engine_of(cluster)
-    container = _start(cluster, task, script)
-    try:
+    with ExitStack() as undo:
+        # As in Guard.posted: whoever is interrupted here has what removes the container.
+        with held_back():
+            container = _start(cluster, task, script)
+            undo.callback(_remove, engine, container)
 
         def over() -> int | Pending:
             state = engine.state(container)
@@ -190,8 +223,6 @@ def tried(cluster: Cluster, task: Task, script: str, *, timeout_s: float = 10.0)
 
         code = wait_until(over, label=f"{task.what}: the command has ended", timeout_s=timeout_s, every_s=0.02)
         return code, engine.logs(container, tail=None)
-    finally:
-        _remove(engine, container)
 
 
 def store_of(cluster: Cluster, peer: Peer) -> str:
@@ -213,7 +244,8 @@ def _engine_of(cluster: Cluster) -> Engine:
 
 
 def _start(cluster: Cluster, task: Task, script: str) -> str:
-    """Start a container of the cluster's image that runs ``script``; returns its id."""
+    """Start a container of the cluster's image that runs ``script``; returns its id. To be called with signals held
+    back: an interruption between the engine's making it and the return would leave it behind."""
     engine = _engine_of(cluster)
     assert cluster.spec is not None
     labels = {**_labels(engine, cluster), LABEL_ROLE: ROLE_GUARD}
@@ -258,5 +290,5 @@ def _remove(engine: Engine, container: str) -> None:
     """Remove a container of ours, whether or not it still runs or exists."""
     import docker.errors  # noqa: PLC0415 - costs 0.25 s, so not at start
 
-    with translated(f"remove {container[:12]}"), suppress(docker.errors.NotFound):
+    with held_back(), translated(f"remove {container[:12]}"), suppress(docker.errors.NotFound):
         engine.client.api.remove_container(container, force=True, v=True)

@@ -14,11 +14,12 @@ from random import Random
 from typing import ClassVar, Final, Self
 
 from rmqkit.cluster.cluster import Cluster
-from rmqkit.cluster.guard import Guard, Task, store_of
+from rmqkit.cluster.guard import Task, store_of
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import UsageError
-from rmqkit.faults.fault import PeerFault, Undo, done_to_each
-from rmqkit.faults.network import DEAD_MAN_S, lacks, parts
+from rmqkit.faults.fault import PeerFault, Undo
+from rmqkit.faults.guarded import DEAD_MAN_S, check_dead_man, guarded_each
+from rmqkit.faults.network import lacks, parts
 
 WHERE: Final = "/store"
 FILE: Final = "conf/faketime"
@@ -34,6 +35,7 @@ class ClockSkew(PeerFault):
     dead_man_s: float = DEAD_MAN_S
 
     def __post_init__(self) -> None:
+        check_dead_man(self.dead_man_s)
         if not self.by_s or abs(self.by_s) > 10 * 366 * 86400:
             raise UsageError(f"by_s={self.by_s:g}", hint="seconds ahead (60) or behind (-60), ten years at most")
 
@@ -51,19 +53,13 @@ class ClockSkew(PeerFault):
 
     def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
         """A guard for each peer writes the file; the undo writes +0."""
-        guards: dict[Peer, Guard] = {}
         _, specs = parts(cluster, targets)
         uids = dict(zip(targets, (spec.uid for spec in specs), strict=True))
 
-        def skew(peer: Peer) -> None:
-            task = self.task(peer, store_of(cluster, peer), uids[peer])
-            guards[peer] = Guard.posted(cluster, task, dead_man_s=self.dead_man_s)
+        def task(peer: Peer) -> Task:
+            return self.task(peer, store_of(cluster, peer), uids[peer])
 
-        def right(peer: Peer) -> None:
-            if peer in guards:
-                guards.pop(peer).relieve()
-
-        return done_to_each(targets, skew, right)
+        return guarded_each(cluster, targets, task, dead_man_s=self.dead_man_s)
 
     def task(self, peer: Peer, store: str, uid: int) -> Task:
         """What a guard does, as the broker's own user, to the file that libfaketime reads."""
@@ -73,9 +69,10 @@ class ClockSkew(PeerFault):
             # Renamed into its place: a file that is read while it is written would say something else.
             return f"echo '{text}' >{path}.new && mv {path}.new {path}\n"
 
+        there = f"[ -s {path} ] || {{ echo 'no {FILE} in its store: it runs without libfaketime' >&2; exit 1; }}\n"
         return Task(
             what=f"set the clock of {peer} {self.by_s:+g} s",
-            do=f"[ -s {path} ]\n{written(f'{self.by_s:+.3f}')}",
+            do=f"{there}{written(f'{self.by_s:+.3f}')}",
             undo=written("+0"),
             gone=f"grep -qx '+0' {path}",
             user=f"{uid}:{uid}",

@@ -16,11 +16,11 @@ from random import Random
 from typing import ClassVar, Final, Self
 
 from rmqkit.cluster.cluster import Cluster
-from rmqkit.cluster.guard import Guard, Task, store_of
+from rmqkit.cluster.guard import Task, store_of
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import UsageError
-from rmqkit.faults.fault import PeerFault, Undo, done_to_each
-from rmqkit.faults.network import DEAD_MAN_S
+from rmqkit.faults.fault import PeerFault, Undo
+from rmqkit.faults.guarded import DEAD_MAN_S, check_dead_man, guarded_each
 from rmqkit.topology.rules import store_limit
 
 WHERE: Final = "/store"
@@ -39,6 +39,7 @@ class DiskFull(PeerFault):
     dead_man_s: float = DEAD_MAN_S
 
     def __post_init__(self) -> None:
+        check_dead_man(self.dead_man_s)
         if not 0.5 <= self.ratio <= 1:
             raise UsageError(f"ratio={self.ratio:g} fills nothing", hint="from 0.5 to 1; RocketMQ refuses from 0.9 on")
 
@@ -55,16 +56,11 @@ class DiskFull(PeerFault):
 
     def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
         """A guard for each peer writes the file; the undo removes it."""
-        guards: dict[Peer, Guard] = {}
 
-        def fill(peer: Peer) -> None:
-            guards[peer] = Guard.posted(cluster, self.task(peer, store_of(cluster, peer)), dead_man_s=self.dead_man_s)
+        def task(peer: Peer) -> Task:
+            return self.task(peer, store_of(cluster, peer))
 
-        def empty(peer: Peer) -> None:
-            if peer in guards:
-                guards.pop(peer).relieve()
-
-        return done_to_each(targets, fill, empty)
+        return guarded_each(cluster, targets, task, dead_man_s=self.dead_man_s)
 
     def task(self, peer: Peer, store: str) -> Task:
         """What a guard does to the file system that ``store`` is a mount of."""

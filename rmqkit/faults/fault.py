@@ -19,9 +19,9 @@ from rmqkit.cluster.signals import held_back
 from rmqkit.errors import RmqkitError
 from rmqkit.faults.select import ROLES, group_of, select
 
-Undo = Callable[[], None]
-"""What takes a fault back. Short and bounded, as it is called with signals held back; harmless where there is nothing
-to take back any more."""
+Undo = Callable[[], int | None]
+"""What takes a fault back; gives how many packets it took, None where that means nothing or is not known. Short and
+bounded, as it is called with signals held back; harmless where there is nothing to take back any more."""
 
 T = TypeVar("T")
 
@@ -71,6 +71,9 @@ class Fault(abc.ABC):
     def out_at_once(self, targets: Sequence[Peer]) -> Iterable[Sequence[Peer]]:
         """The sets of peers that are out of service at the same time: the quorum guard looks at each."""
         return (targets,) if targets else ()
+
+    def check_targets(self, cluster: Cluster, targets: Sequence[Peer]) -> None:  # noqa: B027 - most can do it to any
+        """Raise UsageError where it means nothing to do it to these, whoever leads by then. Changes nothing."""
 
     def target_text(self, cluster: Cluster, targets: Sequence[Peer]) -> str:  # noqa: ARG002 - for those without peers
         """How the history names what it was done to."""

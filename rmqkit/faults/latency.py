@@ -13,10 +13,9 @@ from typing import ClassVar, Final, Self
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import UsageError
-from rmqkit.faults import netrules
 from rmqkit.faults.fault import PeerFault, Undo
 from rmqkit.faults.netrules import Flow
-from rmqkit.faults.network import NetworkFault, listed, parts, spec_of, traffic_of
+from rmqkit.faults.network import NetworkFault, links, listed, traffic_of
 from rmqkit.faults.slow_network import cannot_shape, check_shaped, shaped
 
 WIDE_KBIT: Final = 10_000_000
@@ -33,6 +32,7 @@ class Latency(NetworkFault):
     traffic: str = "peers"
 
     def __post_init__(self) -> None:
+        NetworkFault.__post_init__(self)
         check_shaped(self.traffic)
         if self.ms <= 0 or not 0 <= self.jitter_ms <= self.ms:
             raise UsageError(
@@ -51,8 +51,7 @@ class Latency(NetworkFault):
 
     def flows(self, cluster: Cluster, targets: Sequence[Peer]) -> tuple[Flow, ...]:
         """The same as a cut's."""
-        group, peers = parts(cluster, targets)
-        return netrules.isolated(spec_of(cluster), group, peers, traffic_of(self.traffic))
+        return links(cluster, targets, self.traffic)
 
     def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
         """A wide class of traffic with a delay in it, and the rules that put packets into it."""

@@ -7,19 +7,17 @@ late and leaders change.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import ClassVar, Self
 
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import UsageError
-from rmqkit.faults import netrules
-from rmqkit.faults.fault import PeerFault, Undo
+from rmqkit.faults.fault import PeerFault
 from rmqkit.faults.netrules import Flow, Rules
-from rmqkit.faults.network import NetworkFault, listed, parts, posted, spec_of, traffic_of
+from rmqkit.faults.network import NetworkFault, links, listed, traffic_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +29,7 @@ class Loss(NetworkFault):
     traffic: str = "peers"
 
     def __post_init__(self) -> None:
+        NetworkFault.__post_init__(self)
         traffic_of(self.traffic)
         if not 0 < self.probability < 1:
             raise UsageError(f"probability={self.probability}", hint="above 0, below 1; for 1 use the fault isolate")
@@ -41,13 +40,11 @@ class Loss(NetworkFault):
 
     def flows(self, cluster: Cluster, targets: Sequence[Peer]) -> tuple[Flow, ...]:
         """The same as a cut's."""
-        group, peers = parts(cluster, targets)
-        return netrules.isolated(spec_of(cluster), group, peers, traffic_of(self.traffic))
+        return links(cluster, targets, self.traffic)
 
-    def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
-        """As a cut, with a chance."""
-        rules = Rules(secrets.token_hex(4), cluster.run, self.flows(cluster, targets), probability=self.probability)
-        return posted(cluster, self.describe(), rules, dead_man_s=self.dead_man_s)
+    def rules(self, cluster: Cluster, targets: Sequence[Peer]) -> Rules:
+        """As a cut's, with a chance."""
+        return replace(NetworkFault.rules(self, cluster, targets), probability=self.probability)
 
     def describe(self) -> str:
         """How much, of whom."""

@@ -121,12 +121,6 @@ def isolated(
     return tuple(flows)
 
 
-def halves(one: Sequence[PeerSpec], other: Sequence[PeerSpec], traffic: Iterable[Traffic] = PEERS) -> tuple[Flow, ...]:
-    """Cut every link between two sets of peers."""
-    kinds = frozenset(traffic)
-    return tuple(flow for a in one for b in other for flow in link(a, b, kinds))
-
-
 def ring(peers: Sequence[PeerSpec], traffic: Iterable[Traffic] = PEERS) -> tuple[Flow, ...]:
     """Let each peer send to the next ones round the ring only: with itself a bare majority, each another one."""
     kinds = frozenset(traffic)
@@ -217,6 +211,12 @@ class Rules:
     def undo(self) -> str:
         """The shell commands that remove them."""
         return _restore(self.removed())
+
+    def taken(self) -> str:
+        """Shell commands that print how many packets the rules took by now; nothing where that cannot be read."""
+        counters = rf"s/^\[\([0-9]*\):[0-9]*\] -A {self.stem}-.*/\1/p"
+        add_up = "awk '{ n += $1 } END { print n + 0 }'"
+        return f"saved=$(iptables-save -c) && printf '%s\\n' \"$saved\" | sed -n '{counters}' | {add_up}"
 
     def gone(self) -> str:
         """A shell command that succeeds when no rule and no chain of this fault is left, and only then."""

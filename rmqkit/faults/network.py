@@ -14,13 +14,13 @@ from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.guard import Guard, Task
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import ReadOnlyClusterError, UsageError
+from rmqkit.faults import netrules
 from rmqkit.faults.fault import PeerFault, Undo
+from rmqkit.faults.guarded import DEAD_MAN_S, check_dead_man
 from rmqkit.faults.netrules import PEERS, Flow, Rules, Traffic
 from rmqkit.topology.layout import LOOPBACK
 from rmqkit.topology.spec import ClusterSpec, GroupSpec, PeerSpec, Topology
 
-DEAD_MAN_S: Final = 300.0
-"""After so many seconds a guard takes its fault back by itself, whatever became of the kit."""
 NET_ADMIN: Final = ("NET_ADMIN",)
 
 
@@ -32,22 +32,44 @@ class NetworkFault(PeerFault):
     dead_man_s: float = DEAD_MAN_S
 
     def why_not(self, cluster: Cluster) -> str:
-        """Attached clusters, images without ``iptables``, and what a fault adds."""
-        return PeerFault.why_not(self, cluster) or lacks(cluster, "iptables", "faults on network links")
+        """Attached clusters, those on the machine's own network, images without ``iptables``; a fault may add more."""
+        return (
+            PeerFault.why_not(self, cluster)
+            or shares_a_network(cluster)
+            or lacks(cluster, "iptables", "faults on network links")
+        )
+
+    def __post_init__(self) -> None:
+        check_dead_man(self.dead_man_s)
 
     def flows(self, cluster: Cluster, targets: Sequence[Peer]) -> tuple[Flow, ...]:
         """The packets that are taken."""
         raise NotImplementedError
 
+    def check_targets(self, cluster: Cluster, targets: Sequence[Peer]) -> None:
+        """There must be a packet to take."""
+        self.rules(cluster, targets)
+
+    def rules(self, cluster: Cluster, targets: Sequence[Peer]) -> Rules:
+        """The rules that take them, with a name of their own; raises UsageError where they would take none."""
+        return Rules(secrets.token_hex(4), cluster.run, self.flows(cluster, targets))
+
     def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
         """Set the rules by a guard in the cluster's network; the undo removes them, and looks that they are gone."""
-        rules = Rules(secrets.token_hex(4), cluster.run, self.flows(cluster, targets))
-        return posted(cluster, self.describe(), rules, dead_man_s=self.dead_man_s)
+        return posted(cluster, self.describe(), self.rules(cluster, targets), dead_man_s=self.dead_man_s)
 
 
 def posted(cluster: Cluster, what: str, rules: Rules, *, dead_man_s: float) -> Undo:
     """Have a guard set these rules; returns what takes them back."""
-    task = Task(what=what, do=rules.do(), undo=rules.undo(), gone=rules.gone(), network=True, capabilities=NET_ADMIN)
+    task = Task(
+        what=what,
+        do=rules.do(),
+        undo=rules.undo(),
+        gone=rules.gone(),
+        taken=rules.taken(),
+        network=True,
+        capabilities=NET_ADMIN,
+    )
     return Guard.posted(cluster, task, dead_man_s=dead_man_s).relieve
 
 
@@ -58,6 +80,16 @@ def lacks(cluster: Cluster, tool: str, why: str) -> str:
         return ""
     return (
         f"its image has no {tool}, which {why} are made with; build it again where packages can be had (rmqkit build)"
+    )
+
+
+def shares_a_network(cluster: Cluster) -> str:
+    """Why rules must not be set in the cluster's network: it is the machine's, or anyone's; "" for a pod's own."""
+    if cluster.spec is None or cluster.spec.topology is Topology.POD:
+        return ""
+    return (
+        f"its brokers (topology {cluster.spec.topology}) have no network of their own: the rules would be the "
+        "machine's; start a cluster in a pod (ClusterSpec.pod, the default of rmqkit up)"
     )
 
 
@@ -77,6 +109,12 @@ def parts(cluster: Cluster, peers: Sequence[Peer]) -> tuple[GroupSpec, tuple[Pee
     """The peers of one group as the specification has them, and their group."""
     group = spec_of(cluster).group(peers[0].group)
     return group, tuple(group.peer(peer.id) for peer in peers)
+
+
+def links(cluster: Cluster, targets: Sequence[Peer], traffic: str) -> tuple[Flow, ...]:
+    """What ``targets`` and the rest of their group say to one another, and what else ``traffic`` names."""
+    group, peers = parts(cluster, targets)
+    return netrules.isolated(spec_of(cluster), group, peers, traffic_of(traffic))
 
 
 def traffic_of(text: str) -> frozenset[Traffic]:

@@ -21,6 +21,7 @@ from rmqkit.faults.netrules import Flow, Traffic
 from rmqkit.faults.network import (
     NetworkFault,
     crosses_the_host,
+    links,
     listed,
     parts,
     spec_of,
@@ -45,6 +46,7 @@ class Isolate(NetworkFault):
     direction: str = "both"
 
     def __post_init__(self) -> None:
+        NetworkFault.__post_init__(self)
         traffic_of(self.traffic)
         if self.direction not in DIRECTIONS:
             raise UsageError(f"direction={self.direction!r}", hint=f"use {', '.join(DIRECTIONS)}")
@@ -61,9 +63,8 @@ class Isolate(NetworkFault):
 
     def flows(self, cluster: Cluster, targets: Sequence[Peer]) -> tuple[Flow, ...]:
         """Every link between the targets and the rest of their group, and what else ``traffic`` names."""
-        group, peers = parts(cluster, targets)
-        flows = netrules.isolated(spec_of(cluster), group, peers, traffic_of(self.traffic))
-        own = {peer.uid for peer in peers}
+        flows = links(cluster, targets, self.traffic)
+        own = {peer.uid for peer in parts(cluster, targets)[1]}
         if self.direction == "out":
             return tuple(flow for flow in flows if flow.uid in own)
         if self.direction == "in":
@@ -104,6 +105,7 @@ class CutLink(NetworkFault):
     traffic: str = "peers"
 
     def __post_init__(self) -> None:
+        NetworkFault.__post_init__(self)
         if not traffic_of(self.traffic) <= netrules.PEERS:
             raise UsageError(f"traffic={self.traffic!r} of one link", hint="between peers there is raft and copy")
 

@@ -21,7 +21,8 @@ from rmqkit.faults.undone import undone
 class RollingRestart(Fault):
     """SIGTERM to a peer of ``group`` (the only one by default), start it, wait until it has caught up; then the next.
 
-    Injected means that all have been restarted: that takes a minute or two, and there is nothing left to undo.
+    It counts as injected from its beginning, since the group is short of a peer from then on; the block begins when all
+    have been restarted, a minute or two later, and there is nothing left to undo.
     """
 
     kind: ClassVar[str] = "rolling-restart"

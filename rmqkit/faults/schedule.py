@@ -6,6 +6,7 @@ What belongs here: the plan as a value, and its text. What does not: carrying it
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from random import Random
@@ -92,20 +93,14 @@ class Schedule:
     def check(self, cluster: Cluster) -> None:
         """Raise FaultError, naming every step that this cluster cannot have, before any is tried.
 
-        A step that would break a quorum and does not say ``allow_quorum_loss`` is one. Raises NotFoundError for a name
-        that there is not. The cluster is asked who leads, and must be healthy.
+        A step that would break a quorum and does not say ``allow_quorum_loss`` is one; so is one that is held longer
+        than its guard lets it last (``dead_man_s``), or that means nothing with its targets. Raises NotFoundError for a
+        name that there is not. The cluster is asked who leads, and must be healthy.
         """
         wrong = []
         for number, step in enumerate(self.steps, 1):
             step.fault.check_names(cluster)
-            why = step.fault.why_not(cluster)
-            if not why:
-                try:
-                    for out in step.fault.out_at_once(step.fault.targets(cluster)):
-                        check_quorum(cluster, out, allow_quorum_loss=step.allow_quorum_loss)
-                except FaultError as error:
-                    why = error.what
-            if why:
+            if why := _why_not(step, cluster):
                 wrong.append(f"step {number}, {step.fault}: {why}")
         if wrong:
             raise FaultError(
@@ -161,6 +156,26 @@ def possible(cluster: Cluster, kinds: Iterable[type[Fault]]) -> tuple[list[type[
         else:
             can.append(kind)
     return can, left_out
+
+
+def _why_not(step: Step, cluster: Cluster) -> str:
+    """Why a step cannot be, as the cluster is now; "" if it can."""
+    dead_man_s = getattr(step.fault, "dead_man_s", math.inf)
+    if step.hold_s >= dead_man_s:
+        return (
+            f"held for {step.hold_s:g} s, it would end by itself before: its dead_man_s is {dead_man_s:g}; "
+            "give it a longer one"
+        )
+    if why := step.fault.why_not(cluster):
+        return why
+    try:
+        targets = step.fault.targets(cluster)
+        step.fault.check_targets(cluster, targets)
+        for out in step.fault.out_at_once(targets):
+            check_quorum(cluster, out, allow_quorum_loss=step.allow_quorum_loss)
+    except (FaultError, UsageError) as error:
+        return error.what
+    return ""
 
 
 def _of_group(fault: Fault, group: str | None) -> Fault:

@@ -14,11 +14,11 @@ from random import Random
 from typing import ClassVar, Final, Self
 
 from rmqkit.cluster.cluster import Cluster
-from rmqkit.cluster.guard import Guard, Task, store_of, tried
+from rmqkit.cluster.guard import Task, store_of, tried
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import UsageError
-from rmqkit.faults.fault import PeerFault, Undo, done_to_each
-from rmqkit.faults.network import DEAD_MAN_S
+from rmqkit.faults.fault import PeerFault, Undo
+from rmqkit.faults.guarded import DEAD_MAN_S, check_dead_man, guarded_each
 from rmqkit.topology.rules import store_limit
 
 WHERE: Final = "/store"
@@ -35,6 +35,7 @@ class SlowDisk(PeerFault):
     dead_man_s: float = DEAD_MAN_S
 
     def __post_init__(self) -> None:
+        check_dead_man(self.dead_man_s)
         if self.kib_per_s < 1:
             raise UsageError(f"kib_per_s={self.kib_per_s}", hint="1 or more")
 
@@ -55,17 +56,11 @@ class SlowDisk(PeerFault):
 
     def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
         """A guard for each peer sets the limit; the undo lifts it."""
-        guards: dict[Peer, Guard] = {}
 
-        def slow(peer: Peer) -> None:
-            task = self.task(peer, store_of(cluster, peer), cluster.container_of(peer))
-            guards[peer] = Guard.posted(cluster, task, dead_man_s=self.dead_man_s)
+        def task(peer: Peer) -> Task:
+            return self.task(peer, store_of(cluster, peer), cluster.container_of(peer))
 
-        def free(peer: Peer) -> None:
-            if peer in guards:
-                guards.pop(peer).relieve()
-
-        return done_to_each(targets, slow, free)
+        return guarded_each(cluster, targets, task, dead_man_s=self.dead_man_s)
 
     def task(self, peer: Peer, store: str, container: str) -> Task:
         """What a guard does to the control group of ``container``."""

@@ -17,10 +17,9 @@ from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.guard import Guard, Task, tried
 from rmqkit.cluster.peers import Peer
 from rmqkit.errors import UsageError
-from rmqkit.faults import netrules
 from rmqkit.faults.fault import PeerFault, Undo
 from rmqkit.faults.netrules import Flow, Traffic
-from rmqkit.faults.network import NET_ADMIN, NetworkFault, crosses_the_host, lacks, listed, parts, spec_of, traffic_of
+from rmqkit.faults.network import NET_ADMIN, NetworkFault, crosses_the_host, lacks, links, listed, spec_of, traffic_of
 from rmqkit.faults.shaping import Shape
 
 
@@ -34,6 +33,7 @@ class SlowNetwork(NetworkFault):
     traffic: str = "peers"
 
     def __post_init__(self) -> None:
+        NetworkFault.__post_init__(self)
         check_shaped(self.traffic)
         if self.kbit < 8:
             raise UsageError(f"kbit={self.kbit}", hint="8 or more; to stop everything use the fault isolate")
@@ -48,8 +48,7 @@ class SlowNetwork(NetworkFault):
 
     def flows(self, cluster: Cluster, targets: Sequence[Peer]) -> tuple[Flow, ...]:
         """The same as a cut's."""
-        group, peers = parts(cluster, targets)
-        return netrules.isolated(spec_of(cluster), group, peers, traffic_of(self.traffic))
+        return links(cluster, targets, self.traffic)
 
     def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
         """A class of traffic at that rate, and the rules that put packets into it."""
@@ -74,6 +73,7 @@ def shaped(cluster: Cluster, fault: NetworkFault, flows: tuple[Flow, ...], *, ra
         do=shape.do(),
         undo=shape.undo(),
         gone=shape.gone(),
+        taken=shape.rules.taken(),
         network=True,
         capabilities=NET_ADMIN,
     )

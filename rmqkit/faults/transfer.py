@@ -70,10 +70,16 @@ class Transfer(PeerFault):
         """Nobody goes out of service."""
         return ()
 
-    def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
-        """Ask the leader, again while it or the follower refuse for a reason that passes; until the follower leads."""
+    def check_targets(self, cluster: Cluster, targets: Sequence[Peer]) -> None:  # noqa: ARG002 - the interface's own
+        """One, who is not the leader by definition."""
+        if self.target.rpartition("/")[2] == "leader":
+            raise UsageError("leadership cannot go to the leader, who has it", hint="name another peer, or follower")
         if len(targets) != 1:
             raise UsageError(f"leadership cannot go to {len(targets)} peers", hint="name one peer, or follower")
+
+    def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
+        """Ask the leader, again while it or the follower refuse for a reason that passes; until the follower leads."""
+        self.check_targets(cluster, targets)
         heir = targets[0]
         leader = cluster.leader(heir.group)
         if heir == leader:

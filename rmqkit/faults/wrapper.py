@@ -57,6 +57,8 @@ class Injection:
     """How the history names what it was done to: the peers' ids, or a NameServer."""
     started: float = field(default_factory=time.monotonic)
     phases: list[Phase] = field(default_factory=list)
+    packets: int | None = None
+    """How many packets met its rules, known when it is healed; None for faults without any. At 0 it was not felt."""
 
     def reached(self, name: str) -> None:
         """A step came now."""
@@ -71,7 +73,8 @@ class Injection:
 
     def __str__(self) -> str:
         steps = ", ".join(f"{phase.name} {phase.at_s:.1f} s" for phase in self.phases)
-        return f"{self.fault.kind} of {self.target}: {steps}"
+        unfelt = "; no packet met its rules" if self.packets == 0 else ""
+        return f"{self.fault.kind} of {self.target}: {steps}{unfelt}"
 
 
 @contextmanager
@@ -85,10 +88,10 @@ def injected(
 ) -> Iterator[Injection]:
     """Inject a fault into a healthy cluster, yield, undo it whatever happens, and wait until all have caught up.
 
-    Its steps go into ``history``: injected, healed, restored. ``timeout_s`` bounds the return. Raises FaultError where
-    it cannot work here (:meth:`Fault.why_not`), the cluster is not healthy before, or a group would lose its majority
-    and ``allow_quorum_loss`` is not given; NotFoundError for a name that there is not; NotReadyError where the cluster
-    does not recover.
+    Its steps go into ``history``: injected, healed, restored, and unfelt where no packet met its rules. ``timeout_s``
+    bounds the return. Raises FaultError where it cannot work here (:meth:`Fault.why_not`), the cluster is not healthy
+    before, or a group would lose its majority and ``allow_quorum_loss`` is not given; NotFoundError for a name that
+    there is not, UsageError for targets that mean nothing; NotReadyError where the cluster does not recover.
     """
     if why := fault.why_not(cluster):
         raise FaultError(f"cannot {fault} here: {why}")
@@ -97,6 +100,7 @@ def injected(
     for group in groups:
         _healthy_leader(cluster, group)
     targets = fault.targets(cluster)
+    fault.check_targets(cluster, targets)
     for out in fault.out_at_once(targets):
         check_quorum(cluster, out, allow_quorum_loss=allow_quorum_loss)
     with carried_out(cluster, fault, targets, groups=groups, history=history, timeout_s=timeout_s) as injection:
@@ -124,7 +128,9 @@ def carried_out(
 
     def undo() -> None:
         if undos:
-            undos[0]()
+            injection.packets = undos[0]()
+        if injection.packets == 0:
+            history.add_fault(fault.kind, "unfelt", injection.target)
         if injection.phases:
             reach("healed")
 

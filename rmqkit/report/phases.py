@@ -12,6 +12,7 @@ MEANING = {
     "registered": "every NameServer shows {target} as broker 0",
     "serves": "{target} serves as master, as its live config says",
     "acked": "first send acknowledged by {target}",
+    "unfelt": "{target}: no packet had met the rules",
     "healed": "{target}: what was done to it was undone",
     "restored": "{target} is back, every peer has caught up",
 }

@@ -1,11 +1,14 @@
 """What users may rely on when links break, disks fill and clocks differ, held against real brokers.
 
-Each fault is seen to be there (packets were taken), felt or rightly not felt, and gone without a trace at the end.
+Cuts and loss are seen to be there (packets were taken), felt or rightly not felt, and gone without a trace at the end.
+Shaped networks are seen slow, or late where the kernel can delay, and their rules and disciplines gone; a slow disk's
+limit is seen set and gone; full disks and skewed clocks are seen by what brokers then do, and healed.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from audits import assert_nothing_lost
 
-from rmqkit.checks import Thresholds, VerdictStatus, judge
 from rmqkit.client.outcomes import Receipt
 from rmqkit.cluster import Cluster
-from rmqkit.cluster.guard import ROLE_GUARD, Task, tried
+from rmqkit.cluster.guard import ROLE_GUARD, Task, store_of, tried
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.ports import reserve_block
 from rmqkit.errors import FaultError, RequestTimeoutError
@@ -40,8 +43,7 @@ from rmqkit.faults import (
 from rmqkit.faults.netrules import CHAIN_PREFIX
 from rmqkit.fixtures.helpers import RmqAdmin, RmqProducer
 from rmqkit.history import History
-from rmqkit.load import SteadyTraffic, read_back
-from rmqkit.scenario import replica_addresses
+from rmqkit.load import SteadyTraffic
 from rmqkit.topology.names import LABEL_ROLE, LABEL_RUN
 from rmqkit.topology.spec import ClusterSpec, pod_ports_needed
 from rmqkit.waiting import Pending, wait_until
@@ -78,14 +80,6 @@ def packets_taken(cluster: Cluster) -> int:
     return sum(int(line.partition(":")[0].removeprefix("[")) for line in rules)
 
 
-def assert_nothing_lost(cluster: Cluster, topic: str, history: History, *, acked_after: int = 20) -> None:
-    group = cluster.wait_caught_up()
-    replicas = replica_addresses(tuple(view.peer for view in group.peers))
-    unread = read_back(cluster.pool, replicas, topic=topic, history=history)
-    verdict = judge(history, Thresholds(min_acked_before=50, min_acked_after=acked_after, min_replicas=3))
-    assert verdict.status is VerdictStatus.PASSED, f"{verdict}\n{unread}"
-
-
 def role_of(cluster: Cluster, peer: Peer) -> str:
     return cluster.broker(peer).config()["brokerRole"]
 
@@ -95,9 +89,10 @@ def traffic_through(cluster: Cluster, topic: str, fault: Fault, *, during: int =
     history = History()
     with SteadyTraffic(cluster.nameservers, topic=topic, history=history, rate=100) as traffic:
         traffic.wait_acknowledged(100, timeout_s=30)
-        with injected(cluster, fault, history=history):
+        with injected(cluster, fault, history=history) as injection:
             traffic.wait_acknowledged(during, timeout_s=60)
             assert packets_taken(cluster) > 0, "the rules took nothing: no fault was made"
+        assert injection.packets, "the guard counted none"
         traffic.wait_acknowledged(100, timeout_s=60)
     assert rules_of(cluster) == []
     return history
@@ -149,7 +144,7 @@ def test_a_leader_without_nameservers_leads_on_and_cannot_register(
                 assert role_of(healthy_cluster, leader) == "SYNC_MASTER"
             assert packets_taken(healthy_cluster) > 0
             assert topic not in rmq_admin.topics()
-        traffic.wait_acknowledged(50, timeout_s=30)
+        traffic.wait_acknowledged(100, timeout_s=30)
     try:
         wait_until(lambda: topic in rmq_admin.topics() or Pending("not yet"), label="it registers again", timeout_s=60)
     finally:
@@ -227,7 +222,7 @@ def test_rules_go_even_when_their_guard_is_killed(healthy_cluster: Cluster) -> N
 
 
 def test_a_fault_that_ended_by_itself_is_not_passed_over(healthy_cluster: Cluster) -> None:
-    fault = CutNameServer(target="follower", dead_man_s=0.5)
+    fault = CutNameServer(target="follower", dead_man_s=5)
     undo = fault.inject(healthy_cluster, fault.targets(healthy_cluster))
     wait_until(lambda: Pending("rules are there") if rules_of(healthy_cluster) else True, label="they go", timeout_s=30)
     with pytest.raises(FaultError, match="dead man's timer"):
@@ -235,9 +230,31 @@ def test_a_fault_that_ended_by_itself_is_not_passed_over(healthy_cluster: Cluste
 
 
 def test_what_this_kernel_cannot_do_is_said(healthy_cluster: Cluster) -> None:
-    """Either the network emulator is there and delays, or the reason names the module that is missing."""
+    """Either the network emulator is there, or the reason names the module that is missing."""
     why = Latency().why_not(healthy_cluster)
     assert why == "" or "sch_netem" in why or "no tc" in why, why
+
+
+def test_late_packets_make_sends_late_where_the_kernel_can_delay_them(
+    healthy_cluster: Cluster, copied_topic: str, rmq_producer: RmqProducer
+) -> None:
+    """A push waits 300 ms before it leaves; without the emulator the fault is refused, in the words of its reason."""
+    fault = Latency(ms=300)
+    rmq_producer.send_acked(copied_topic, b"before")
+    if why := fault.why_not(healthy_cluster):
+        with (
+            pytest.raises(FaultError, match=re.escape(why.split(":", maxsplit=1)[0])),
+            injected(healthy_cluster, fault),
+        ):
+            pass
+    else:
+        with injected(healthy_cluster, fault) as injection:
+            started = time.monotonic()
+            rmq_producer.send_acked(copied_topic, b"late")
+            assert time.monotonic() - started > 0.25
+        assert injection.packets
+    assert rules_of(healthy_cluster) == []
+    assert not any("htb" in line for line in in_the_pod(healthy_cluster, "tc qdisc show dev lo"))
 
 
 # ---- slow ones ------------------------------------------------------------------------------------------------------
@@ -270,6 +287,7 @@ def test_clients_that_cannot_reach_the_leader_get_no_answer_and_the_leader_leads
         assert packets_taken(healthy_cluster) > 0
         follower = next(peer for peer in healthy_cluster.peers if peer != leader)
         assert healthy_cluster.raft(follower).metadata().leader_id == leader.id
+    assert rules_of(healthy_cluster) == []
     assert healthy_cluster.leader() == leader
     rmq_producer.send_acked(copied_topic, b"after", retries=3)
 
@@ -297,8 +315,12 @@ def test_a_slow_disk_loses_nothing(healthy_cluster: Cluster, copied_topic: str) 
     history = History()
     with SteadyTraffic(healthy_cluster.nameservers, topic=copied_topic, history=history, rate=100) as traffic:
         traffic.wait_acknowledged(100, timeout_s=30)
-        with injected(healthy_cluster, fault, history=history):
+        with injected(healthy_cluster, fault, history=history) as injection:
+            (slowed,) = injection.targets
+            task = fault.task(slowed, store_of(healthy_cluster, slowed), healthy_cluster.container_of(slowed))
+            assert tried(healthy_cluster, task, task.gone)[0] != 0, "there is no limit"
             traffic.wait_acknowledged(200, timeout_s=60)
+        assert tried(healthy_cluster, task, task.gone) == (0, [])
         traffic.wait_acknowledged(100, timeout_s=60)
     assert_nothing_lost(healthy_cluster, copied_topic, history)
 

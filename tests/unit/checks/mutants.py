@@ -225,6 +225,13 @@ def nothing_was_broken(story: Story, random: Random) -> Story | None:
     return story
 
 
+@way("fault-unfelt", into=DOUBTS)
+def no_packet_met_the_rules(story: Story, random: Random) -> Story | None:
+    injected = [fault for fault in story.faults if fault.step == "injected"]
+    story.faults = [*story.faults, *(replace(fault, step="unfelt", at_ns=fault.at_ns + 1) for fault in injected)]
+    return story if injected else None
+
+
 @way("fault-not-ended", into=DOUBTS)
 def a_fault_has_no_end(story: Story, random: Random) -> Story | None:
     story.faults = [fault for fault in story.faults if fault.step == "injected"]

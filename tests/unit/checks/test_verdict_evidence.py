@@ -12,11 +12,15 @@ from rmqkit.checks import Thresholds, judge
 from rmqkit.history import FaultEvent, History, Outcome, RangeRecord, SendRecord
 
 
+UNFELT = FaultEvent("kill-leader", "unfelt", "n0", faults()[-1].at_ns)
+
+
 @pytest.mark.parametrize(
     ("run", "doubt"),
     [
         pytest.param(replace(plain_run(), faults=[]), "no-fault", id="no fault"),
         pytest.param(replace(plain_run(), faults=faults()[1:]), "no-fault", id="a fault that was not injected"),
+        pytest.param(replace(plain_run(), faults=[*faults(), UNFELT]), "fault-unfelt", id="a fault not felt"),
         pytest.param(replace(plain_run(), faults=faults()[:1]), "fault-not-ended", id="a fault without an end"),
         pytest.param(plain_run(before=4), "too-little-traffic", id="too little before"),
         pytest.param(plain_run(after=4), "too-little-traffic", id="too little after"),
@@ -194,3 +198,11 @@ def test_what_is_lost_beside_much_that_was_trimmed_decides() -> None:
     history.add_send(SendRecord("gone", TOPIC, 17 * SECOND, 18 * SECOND, Outcome.ACKNOWLEDGED, 0, 500, "", ""))
     found = judge(history)
     assert (found.status, kinds(found)) == (FAILED, {"acknowledged-lost"})
+
+
+def test_one_fault_of_two_that_took_no_packet_is_a_note() -> None:
+    found = verdict(replace(plain_run(), faults=[*faults(), *faults(), UNFELT]))
+    assert "fault-unfelt" not in doubts(found)
+    assert [note.text for note in found.notes if note.kind == "fault-unfelt"] == [
+        "no packet met the rules of kill-leader of n0"
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,11 +30,13 @@ class Chaos:
 
     def __init__(self) -> None:
         self.schedules: list[Schedule] = []
+        self.plans: list[object] = []
         self.error: Exception | None = None
         self.passes = True
 
-    def __call__(self, _cluster: object, schedule: Schedule, *, history: History, **_: object) -> ChaosResult:
+    def __call__(self, _cluster: object, schedule: Schedule, *, history: History, **how: object) -> ChaosResult:
         self.schedules.append(schedule)
+        self.plans.append(how["plan"])
         if self.error is not None:
             raise self.error
         history.add_run_prefix("m-")
@@ -152,6 +155,42 @@ def test_what_the_cluster_cannot_have_is_left_out_with_a_line(
     assert code == EXIT_CLUSTER
     assert "can have none of the faults" in err
     assert len(chaos.schedules) == 1
+
+
+def said_again(text: str) -> list[str]:
+    """The words after `rmqkit chaos` of the last line that says how the run comes again, as a shell reads them."""
+    return shlex.split(re.findall(r"this run again: rmqkit chaos (.*)", text)[-1])
+
+
+def test_the_run_comes_again_without_the_kinds_that_were_left_out(
+    chaos: Chaos, ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as old:
+        old.setattr(Transfer, "why_not", lambda _fault, _cluster: "n0 is too old; take another")
+        _, out, _ = ran("--seed", "2", "--faults", "kill,transfer,pause", "--duration", "90")
+    monkeypatch.setattr(Transfer, "why_not", lambda _fault, _cluster: "")
+    assert ran(*said_again(out))[0] == EXIT_OK
+    assert chaos.schedules[0] == chaos.schedules[1]
+    ran("--seed", "2", "--faults", "kill,transfer,pause", "--duration", "90")
+    assert chaos.schedules[2] != chaos.schedules[0], "the seed alone would have done, so this shows nothing"
+
+
+def test_the_run_comes_again_with_every_option_that_it_was_given(chaos: Chaos, ran: Callable[..., Ran]) -> None:
+    given = ["--edition", "4.9.8", "--group", "RaftNode00", "--rate", "99.5", "--threads", "2"]
+    given += ["--max-outage", "12.25", "--timeout", "77"]
+    _, out, _ = ran("--seed", "4", *given)
+    again = said_again(out)
+    assert again == ["--seed", "4", "--duration", "60", "--faults", "kill,stop,restart,pause", *given]
+    assert said_again(ran(*again)[1]) == again
+    assert chaos.plans[0] == chaos.plans[1]
+    assert said_again(ran("--seed", "4", "--run", "mine")[1])[-2:] == ["--run", "mine"]
+
+
+def test_a_file_whose_name_a_shell_would_split_is_quoted(ran: Callable[..., Ran], tmp_path: Path) -> None:
+    written = tmp_path / "my steps.json"
+    written.write_text('{"steps": [{"fault": "nameserver-kill"}]}', encoding="utf-8")
+    _, out, _ = ran("--schedule", str(written))
+    assert said_again(out) == ["--schedule", str(written)]
 
 
 def test_every_failure_says_how_to_repeat_it(chaos: Chaos, ran: Callable[..., Ran]) -> None:

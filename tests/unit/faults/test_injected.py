@@ -272,3 +272,27 @@ def test_every_undo_is_tried_whatever_becomes_of_the_others() -> None:
     with pytest.raises(EngineError):
         take_back()
     assert undone == [3, 2, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Counting(PeerFault):
+    """A fault that took so many packets; None where it has no rules."""
+
+    kind: ClassVar[str] = "counting"
+    packets: int | None = 0
+
+    def inject(self, cluster: Cluster, targets: Sequence[Peer]) -> Undo:
+        return lambda: self.packets
+
+
+@pytest.mark.parametrize(("packets", "said"), [(0, ["unfelt"]), (3, []), (None, [])])
+def test_a_fault_that_no_packet_met_is_told_from_one_that_was_felt(
+    cluster: Cluster, packets: int | None, said: list[str]
+) -> None:
+    history = History()
+    with injected(cluster, Counting(packets=packets), history=history) as injection:
+        pass
+    assert injection.packets == packets
+    assert [event.step for event in history.faults] == ["injected", *said, "healed", "restored"]
+    assert ("no packet met its rules" in str(injection)) is bool(said)
+    assert [each.end_ns is not None for each in intervals(history.faults)] == [True]

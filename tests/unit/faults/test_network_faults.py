@@ -72,6 +72,13 @@ def test_cuts_work_on_a_pod_of_the_kit(kind: type[Fault]) -> None:
     assert kind().why_not(cluster_of()) == ""
 
 
+@pytest.mark.parametrize("kind", NETWORK)
+def test_rules_are_never_set_in_the_machines_own_network(kind: type[Fault]) -> None:
+    why = kind().why_not(cluster_of(ClusterSpec.stock()))
+    assert "no network of their own" in why
+    assert "ClusterSpec.pod" in why
+
+
 def test_clients_that_come_the_brokers_way_cannot_be_cut_alone() -> None:
     spec = ClusterSpec.pod(base_port=20000, advertise="10.1.2.3")
     assert "advertises 10.1.2.3" in CutClients().why_not(cluster_of(spec))
@@ -224,11 +231,16 @@ def test_a_clock_is_set_as_the_brokers_own_user_and_taken_back_to_none(tmp_path:
     here = tmp_path / "conf" / "faketime"
     here.parent.mkdir()
 
+    said: list[bytes] = []
+
     def run(script: str) -> int:
         script = script.replace("/store/", f"{tmp_path}/")
-        return subprocess.run(["sh", "-ec", script], check=False, capture_output=True).returncode
+        done = subprocess.run(["sh", "-ec", script], check=False, capture_output=True)
+        said[:] = [done.stdout + done.stderr]
+        return done.returncode
 
     assert run(task.do) != 0, "a broker that has no clock of its own was not noticed"
+    assert b"without libfaketime" in said[0]
     here.write_text("+0\n")
     assert (run(task.do), here.read_text(), run(task.gone)) == (0, "-5.000\n", 1)
     assert (run(task.undo), here.read_text(), run(task.gone)) == (0, "+0\n", 0)

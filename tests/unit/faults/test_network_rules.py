@@ -59,18 +59,29 @@ def test_isolation_from_the_group_alone_leaves_clients_and_nameservers() -> None
     assert not any(flow.outside for flow in netrules.isolated(SPEC, GROUP, [N0], netrules.PEERS))
 
 
-def test_halves_cut_every_link_between_them_and_none_within() -> None:
-    flows = netrules.halves(FIVE[:2], FIVE[2:], {Traffic.RAFT})
-    cut = {(a.id, b.id) for a in FIVE[:2] for b in FIVE[2:]}
-    assert pairs(flows, FIVE) == cut | {(b, a) for a, b in cut}
-
-
 @pytest.mark.parametrize("peers", [GROUP.peers, FIVE])
 def test_in_a_ring_each_peer_pushes_to_a_bare_majority_and_no_two_to_the_same(peers: tuple[PeerSpec, ...]) -> None:
     cut = pairs(netrules.ring(peers), peers)
     reached = {one.id: frozenset(other.id for other in peers if (one.id, other.id) not in cut) for one in peers}
     assert {len(each) for each in reached.values()} == {len(peers) // 2 + 1}
     assert len(set(reached.values())) == len(peers)
+
+
+def test_packets_are_counted_of_this_faults_chains_alone() -> None:
+    one = rules(*netrules.link(N0, N1))
+    saved = (
+        "[900:9] -A OUTPUT -j RMQKIT-c0ffee-O\n[3:180] -A RMQKIT-c0ffee-O -p tcp -j DROP\n"
+        "[40:99] -A RMQKIT-c0ffee-O -p udp -j DROP\n[500:1] -A RMQKIT-beef-O -j DROP\n:RMQKIT-c0ffee-O - [0:0]\n"
+    )
+
+    def counted(iptables_save: str) -> str:
+        script = f"iptables-save() {{ {iptables_save}; }}\n{one.taken()}"
+        done = subprocess.run(["bash", "-c", script], check=False, capture_output=True, text=True)
+        return done.stdout
+
+    assert counted(f"printf '%s' '{saved}'") == "43\n"
+    assert counted("echo none") == "0\n"
+    assert counted("false") == "", "what could not be read is not nothing"
 
 
 def test_two_make_no_ring() -> None:

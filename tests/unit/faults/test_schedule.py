@@ -144,6 +144,51 @@ def test_a_step_that_cannot_be_is_named_before_any_is_tried() -> None:
     assert engine.did == []
 
 
+def every_tool_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rmqkit.faults.network.lacks", lambda *_: "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"fault": "isolate", "hold_s": 300}', "held for 300 s, it would end by itself before: its dead_man_s is 300"),
+        ('{"fault": "clock-skew", "dead_man_s": 8, "hold_s": 9}', "its dead_man_s is 8"),
+        ('{"fault": "isolate", "target": "all", "allow_quorum_loss": true}', "takes no packet"),
+        ('{"fault": "transfer", "target": "leader"}', "leadership cannot go to the leader"),
+        ('{"fault": "transfer", "target": "all"}', "leadership cannot go to 3 peers"),
+        ('{"fault": "cut-link", "target": "n1", "to": "n1"}', "a link between n1 and n1"),
+        ('{"fault": "ring", "traffic": "udp"}', "names no kind of traffic"),
+    ],
+)
+def test_a_step_that_would_fail_under_way_is_named_before(
+    text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every_tool_is_there(monkeypatch)
+    schedule = Schedule.parse(f'{{"steps": [{{"fault": "kill"}}, {text}]}}')
+    with pytest.raises(FaultError, match="1 of 2 steps") as caught:
+        schedule.check(fake_cluster())
+    assert caught.value.details[0].startswith("step 2, ")
+    assert said in caught.value.details[0]
+
+
+def test_steps_that_may_be_right_when_their_time_comes_are_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """n0 leads now, and does not when it has been killed."""
+    every_tool_is_there(monkeypatch)
+    Schedule.parse(
+        '{"steps": [{"fault": "kill"}, {"fault": "transfer", "target": "n0"},'
+        ' {"fault": "isolate", "hold_s": 3600, "dead_man_s": 4000}]}'
+    ).check(fake_cluster())
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in EVERY if any(f.name == "dead_man_s" for f in fields(cast("Any", kind)))]
+)
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_dead_mans_timer_needs_seconds(kind: type[Any], value: float) -> None:
+    with pytest.raises(UsageError, match="dead_man_s="):
+        kind(dead_man_s=value)
+
+
 def test_kinds_that_a_cluster_cannot_have_are_left_out_with_a_line() -> None:
     cluster = fake_cluster()
     assert possible(cluster, [Kill, NameServerKill]) == ([Kill, NameServerKill], [])

@@ -207,7 +207,7 @@ def test_a_signal_ends_it_orderly(loopback_cluster: LoopbackCluster, number: int
             time.sleep(0.01)
         os.kill(os.getpid(), number)
 
-    threading.Thread(target=soon).start()
+    threading.Thread(target=soon, daemon=True).start()  # should the run fail, it must not wait for ever
     summary = load.run()
     assert summary.ended_by == "interrupt"
     assert history.send_count == len(loopback_cluster.ids)

@@ -231,10 +231,8 @@ def _assumptions(history: History, sends: Sends, seen: Seen, thresholds: Thresho
     def doubt(kind: str, text: str) -> None:
         doubts.append(Finding(kind, 1, text))
 
-    if thresholds.fault_required and sends.first_fault is None:
-        doubt("no-fault", "no fault was recorded: nothing was tested")
-    if thresholds.fault_required and (unfelt := _unfelt(history)) and len(unfelt) == _injected(history):
-        doubt("fault-unfelt", f"no packet met the rules of {', '.join(unfelt)}: nothing was tested")
+    if thresholds.fault_required:
+        doubts += _without_a_fault(history, sends)
     for fault in sends.lasting:
         what = f"{fault.kind} of {fault.target}"
         doubt("fault-not-ended", f"{what} has no recorded end: no send after it can be told from one during it")
@@ -255,13 +253,17 @@ def _assumptions(history: History, sends: Sends, seen: Seen, thresholds: Thresho
     return [*doubts, *_unread(history, seen, thresholds)]
 
 
+def _without_a_fault(history: History, sends: Sends) -> Iterator[Finding]:
+    if sends.first_fault is None:
+        yield Finding("no-fault", 1, "no fault was recorded: nothing was tested")
+    unfelt = _unfelt(history)
+    if unfelt and len(unfelt) == sum(event.step == "injected" for event in history.faults):
+        yield Finding("fault-unfelt", 1, f"no packet met the rules of {', '.join(unfelt)}: nothing was tested")
+
+
 def _unfelt(history: History) -> list[str]:
     """Faults whose rules took no packet; what such a one did is nothing."""
     return [f"{event.kind} of {event.target}" for event in history.faults if event.step == "unfelt"]
-
-
-def _injected(history: History) -> int:
-    return sum(event.step == "injected" for event in history.faults)
 
 
 def _unread(history: History, seen: Seen, thresholds: Thresholds) -> Iterator[Finding]:

@@ -179,7 +179,7 @@ class Engine:
 
     # ---- removal ----------------------------------------------------------------------------------------
 
-    def remove_project(self, labels: Mapping[str, str], *, within_s: float = 15.0) -> int:
+    def remove_project(self, labels: Mapping[str, str], *, within_s: float = 60.0) -> int:
         """Remove every container, volume and network that carries all ``labels``; returns how many there were.
 
         Containers are killed, not stopped: a test cluster needs no graceful end, and `compose down` takes seven

@@ -11,7 +11,6 @@ from model_runs import INJECTED, REPLICAS, SECOND, TOPIC, Run, faults, plain_run
 from rmqkit.checks import Thresholds, judge
 from rmqkit.history import FaultEvent, History, Outcome, RangeRecord, SendRecord
 
-
 UNFELT = FaultEvent("kill-leader", "unfelt", "n0", faults()[-1].at_ns)
 
 

@@ -119,7 +119,7 @@ def test_a_member_that_leaves_is_replaced_at_once_and_nothing_comes_twice(
             wait_shared(lambda: held_by(stays, leaves))
             send_all(rmq_producer, rmq_topic, bodies[:200])
             first = gather([stays, leaves], 200)
-        wait_shared(lambda: held_by(stays), within_s=3)  # not at the next rebalance of 20 s
+        wait_shared(lambda: held_by(stays), within_s=10)  # not at the next rebalance of 20 s
         send_all(rmq_producer, rmq_topic, bodies[200:300])
         second = gather([stays], 100)
     assert Counter(m.body for mine in (*first, *second) for m in mine) == Counter(bodies[:300])
@@ -143,7 +143,7 @@ def test_a_killed_member_is_replaced_by_the_others(
             wait_shared(shares, within_s=20)
             child.kill()
             child.wait(10)
-            wait_shared(lambda: held_by(one, two), within_s=5)
+            wait_shared(lambda: held_by(one, two), within_s=15)
             send_all(rmq_producer, rmq_topic, bodies[:80])
             got = gather([one, two], 80)
             assert {m.body for mine in got for m in mine} == set(bodies[:80])
@@ -322,7 +322,7 @@ def test_another_subscription_of_the_same_group_is_refused_by_name(
             ),
             pytest.raises(OtherSubscriptionError),
         ):
-            gather([there], 1, within_s=10)  # the one that was there hears of it, too
+            gather([there], 1, within_s=30)  # the one that was there hears of it, too
 
 
 def test_what_cannot_be_consumed_is_a_named_error(healthy_cluster: Cluster, rmq_topic: str, group: str) -> None:
@@ -404,12 +404,12 @@ def test_everything_acknowledged_arrives_though_the_leader_is_killed_while_it_is
             def follows() -> bool | Pending:
                 return consumer.trouble is None or Pending(str(consumer.trouble))
 
-            wait_until(follows, label=f"the consumer follows {failover.successor}", timeout_s=5)
+            wait_until(follows, label=f"the consumer follows {failover.successor}", timeout_s=30)
     acknowledged = {record.message_id for record in history.sends() if record.outcome is Outcome.ACKNOWLEDGED}
     wait_until(
         lambda: acknowledged <= {m.unique_key for m in list(polling.got)} or Pending(f"{len(polling.got)} came"),
         label=f"all {len(acknowledged)} acknowledged messages",
-        timeout_s=10,
+        timeout_s=60,
         every_s=0.2,
     )
     assert polling.failure is None
@@ -438,7 +438,7 @@ def test_a_consumer_without_a_quorum_says_so_and_goes_on_when_it_is_back(
                 except (TransportError, NoLeaderError):
                     return True
 
-            wait_until(told, label="a poll raises the trouble", timeout_s=10)
+            wait_until(told, label="a poll raises the trouble", timeout_s=30)
         healthy_cluster.wait_ready()
         send_all(rmq_producer, copied_topic, [b"after"])
         assert b"after" in [m.body for m in gather([consumer], 1)[0]]

@@ -18,6 +18,7 @@ from rmqkit.drivers import BUILT_IN, JAVA, NATIVE, Target
 from rmqkit.drivers.interface import message_id_of
 from rmqkit.drivers.native import NativeConsumer, NativeProducer
 from rmqkit.errors import DriverError
+from rmqkit.faults.pause import freeze
 from rmqkit.fixtures.helpers import RmqConsumer, RmqProducer
 from rmqkit.waiting import Pending, wait_until
 from rmqkit.wire.messages import StoredMessage
@@ -133,7 +134,7 @@ def test_native_retries_may_store_a_message_twice_under_two_unique_keys(
     leader = healthy_cluster.leader()
     outcomes: list[SendOutcome] = []
     sender = threading.Thread(target=lambda: outcomes.append(producer.send(rmq_topic, b"once")), daemon=True)
-    healthy_cluster.pause(leader)
+    freeze(healthy_cluster, leader)
     try:
         sender.start()
         sender.join(1.6)  # how long the leader is frozen: more than one attempt, less than an election needs
@@ -148,7 +149,7 @@ def test_native_retries_may_store_a_message_twice_under_two_unique_keys(
         found = [message for message in stored if message_id_of(message.properties) == outcome.message_id]
         return found if len(found) > 1 else Pending(f"{len(found)} copies")
 
-    found = wait_until(copies, label="the first attempt's copy, too", timeout_s=10)
+    found = wait_until(copies, label="the first attempt's copy, too", timeout_s=30)
     assert len({message.unique_key for message in found}) == len(found)
     assert outcome.msg_id in {message.unique_key for message in found}
 
@@ -196,10 +197,10 @@ def test_a_native_process_that_is_harmed_in_mid_send_leaves_known_outcomes(
 
         def in_mid_send() -> None:
             """No send ends while the leader is frozen, so every thread has one in flight soon."""
-            healthy_cluster.pause(leader)
+            freeze(healthy_cluster, leader)
             try:
                 under_way = producer._process._pending
-                wait_until(lambda: len(under_way) == 4 or Pending(str(len(under_way))), label="sends", timeout_s=2)
+                wait_until(lambda: len(under_way) == 4 or Pending(str(len(under_way))), label="sends", timeout_s=20)
                 os.kill(producer.pid, harm)
             finally:
                 healthy_cluster.unpause(leader)

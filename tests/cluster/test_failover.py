@@ -131,7 +131,7 @@ def test_with_two_of_three_down_nothing_is_acknowledged_and_service_returns_with
             assert not isinstance(outcome, Receipt)
             return isinstance(outcome, Refused | OutcomeUnknown) or Pending(str(outcome))
 
-        wait_until(refused_by_it, label="a send fails", timeout_s=10)
+        wait_until(refused_by_it, label="a send fails", timeout_s=30)
         assert traffic.acknowledged == 0, "acknowledged without a quorum"
     assert history.send_count > 0, "no traffic: nothing was tried while the quorum was gone"
     healthy_cluster.wait_ready()

@@ -208,8 +208,11 @@ def test_a_native_process_that_is_harmed_in_mid_send_leaves_known_outcomes(
         outcomes = under_traffic(producer, rmq_topic, in_mid_send)
         assert producer.processes_started == 2
     unknown = [each for each in outcomes if isinstance(each, OutcomeUnknown)]
-    assert any(reason in each.reason or "in flight when" in each.reason for each in unknown), unknown
-    assert len(unknown) <= 8, "only what was in flight"
+    ended = [each for each in unknown if reason in each.reason or "in flight when" in each.reason]
+    assert 1 <= len(ended) <= 8, f"what was in flight, and no more: {unknown}"
+    # A new process of the library may begin without a route, and says so at once, as often as it is asked.
+    rest = [each for each in unknown if each not in ended]
+    assert all("No route info of this topic" in each.remark for each in rest), rest
     stored = on_the_leader(healthy_cluster, rmq_topic)
     assert {each.message_id for each in outcomes if isinstance(each, Receipt)} <= stored.keys()
     assert not {each.message_id for each in outcomes if isinstance(each, Refused)} & stored.keys()

@@ -186,7 +186,7 @@ def test_the_run_comes_again_with_every_option_that_it_was_given(chaos: Chaos, r
     assert said_again(ran("--seed", "4", "--run", "mine")[1])[-2:] == ["--run", "mine"]
 
 
-def test_a_file_whose_name_a_shell_would_split_is_quoted(ran: Callable[..., Ran], tmp_path: Path) -> None:
+def test_a_file_whose_name_a_shell_would_split_is_quoted(chaos: Chaos, ran: Callable[..., Ran], tmp_path: Path) -> None:
     written = tmp_path / "my steps.json"
     written.write_text('{"steps": [{"fault": "nameserver-kill"}]}', encoding="utf-8")
     _, out, _ = ran("--schedule", str(written))

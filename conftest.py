@@ -10,8 +10,9 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C also where the tests are a background job of a shell: it starts those with SIGINT ignored, Python then
-    has no KeyboardInterrupt, and what is tested of an interruption would hang or pass it by."""
+    """Take Ctrl-C also where the tests are a shell's background job: SIGINT is ignored in those, Python then has no
+    KeyboardInterrupt, and what is tested of an interruption would hang or pass it by.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -236,7 +236,9 @@ class _Renderer:
         heap = self.values("RMQ_NAMESRV_HEAP", self.spec.nameserver_heap, doc.NAMESRV_HEAP)
         environment: dict[str, Node] = {"RMQ_HEAP": heap}
         if not self.pod:
-            environment["RMQ_JAVA_OPTS"] = self.values("RMQ_NAMESRV_JAVA_OPTS", "", doc.JAVA_OPTS)
+            environment["RMQ_JAVA_OPTS"] = self.values("RMQ_NAMESRV_JAVA_OPTS", self.spec.java_opts, doc.JAVA_OPTS)
+        elif self.spec.java_opts:
+            environment["RMQ_JAVA_OPTS"] = literal(self.spec.java_opts)
         return environment
 
     def _group_environment(self, group: GroupSpec) -> dict[str, Node]:
@@ -246,7 +248,9 @@ class _Renderer:
         environment: dict[str, Node] = {"RMQ_HEAP": heap}
         if not self.pod:
             environment["RMQ_DIRECT"] = self.values("RMQ_BROKER_DIRECT", "", doc.BROKER_DIRECT)
-            environment["RMQ_JAVA_OPTS"] = self.values("RMQ_BROKER_JAVA_OPTS", "", doc.JAVA_OPTS)
+            environment["RMQ_JAVA_OPTS"] = self.values("RMQ_BROKER_JAVA_OPTS", self.spec.java_opts, doc.JAVA_OPTS)
+        elif self.spec.java_opts:
+            environment["RMQ_JAVA_OPTS"] = literal(self.spec.java_opts)
         reasons = {"namesrvAddr": doc.NAMESRV_ADDRESSES, "dLegerPeers": doc.RAFT_PEERS}
         for key, value in broker_config(self.spec, group, first).items():
             if key not in _PER_PEER_KEYS:

@@ -52,6 +52,11 @@ TEST_CONFIG: Final[Mapping[str, str]] = {
 }
 
 
+TEST_JAVA_OPTS: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""JVM options of test clusters: the quick compiler only, and a collector without threads of its own, so that four JVMs
+that start side by side on a small machine need less of it. The price is throughput at the peak."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """The ports of one broker in a pod."""

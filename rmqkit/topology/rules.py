@@ -102,6 +102,16 @@ def check_heap(field: str, value: str) -> None:
         raise SpecError(f"{field}={value!r} is not a heap size", hint="write it as 512m or 8g")
 
 
+def check_java_opts(field: str, value: str) -> None:
+    """JVM options as the entrypoint splits them: words that begin with a dash, on one line."""
+    wrong = next((word for word in value.split() if not word.startswith("-")), None)
+    if wrong is not None or "\n" in value:
+        raise SpecError(
+            f"{field}={value!r} are not JVM options" + (f": {wrong!r} begins with no dash" if wrong else ""),
+            hint="write them as on a java command line, separated by blanks; no option may have one in itself",
+        )
+
+
 def check_edition(field: str, value: str) -> None:
     """An edition is the tag of the kit's image."""
     if not _TAG.fullmatch(value):

@@ -54,7 +54,7 @@ class ClusterSpec:
 
     ``store`` is ``volume``, a directory, or in a pod ``limited:256m``: each broker's store is so large and no larger,
     in memory, and outlives its broker, so that disks can be filled. ``own_clocks`` gives each broker a clock that can
-    be set apart from the machine's.
+    be set apart from the machine's. ``java_opts`` are further JVM options of every process, separated by blanks.
     """
 
     name: str
@@ -69,6 +69,7 @@ class ClusterSpec:
     nameserver_config: Mapping[str, str] = field(default_factory=Config)
     broker_heap: str = "512m"
     nameserver_heap: str = "256m"
+    java_opts: str = ""
     restart: bool = False
     store: str = "volume"
     own_clocks: bool = False
@@ -86,6 +87,7 @@ class ClusterSpec:
         rules.check_host("advertise", self.advertise)
         rules.check_heap("broker_heap", self.broker_heap)
         rules.check_heap("nameserver_heap", self.nameserver_heap)
+        rules.check_java_opts("java_opts", self.java_opts)
         rules.check_store("store", self.store)
         checked = checked_config("config", self.config, owned=BROKER_OWNED_KEYS)
         object.__setattr__(self, "config", checked)
@@ -198,7 +200,8 @@ class ClusterSpec:
         """A test cluster whose ports all lie in ``[base_port, base_port + pod_ports_needed(...))``.
 
         Up to nine peers fit into one block of ``BLOCK_SIZE``. ``config`` is laid over the test defaults
-        (``layout.TEST_CONFIG``); ``changes`` are further fields (edition, image, broker_heap, …).
+        (``layout.TEST_CONFIG``); ``changes`` are further fields (edition, image, broker_heap, …). Where starts matter
+        less than throughput, give ``java_opts=""``: the default (``layout.TEST_JAVA_OPTS``) has no second compiler.
         """
         servers, group_specs = standard.pod_parts(
             base_port=base_port, peers=peers, groups=groups, nameservers=nameservers, advertise=advertise
@@ -210,6 +213,7 @@ class ClusterSpec:
             "groups": group_specs,
             "advertise": advertise,
             "config": {**layout.TEST_CONFIG, **(config or {})},
+            "java_opts": layout.TEST_JAVA_OPTS,
         }
         return cls(**(fields | changes))
 

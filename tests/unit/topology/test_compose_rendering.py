@@ -16,6 +16,7 @@ from rmqkit.errors import SpecError
 from rmqkit.topology import names
 from rmqkit.topology.brokerconf import DATA_DIR, broker_config, nameserver_config
 from rmqkit.topology.compose import render_compose, volume_name
+from rmqkit.topology.layout import TEST_JAVA_OPTS
 from rmqkit.topology.spec import ClusterSpec, GroupSpec, PeerSpec, Topology
 
 LABELS = {"rmqkit.run": "r1", "rmqkit.spec": '{"a": "$b"}'}
@@ -241,6 +242,17 @@ def test_production_is_restarted_watched_and_bounded() -> None:
         assert service["stop_grace_period"] == "30s"
 
 
+def test_a_test_cluster_starts_with_the_quick_compiler_and_its_options_can_be_others() -> None:
+    def options(spec: ClusterSpec) -> set[str | None]:
+        services = document(spec)["services"]
+        return {services[name]["environment"].get("RMQ_JAVA_OPTS") for name in ("namesrv0", "n0", "n1", "n2")}
+
+    assert options(pod()) == {TEST_JAVA_OPTS}
+    assert options(pod().replace(java_opts="-Da=b$c -Xss1m")) == {"-Da=b$$c -Xss1m"}
+    assert options(pod().replace(java_opts="")) == {None}
+    assert options(ClusterSpec.stock()) == {""}
+
+
 def test_a_pod_has_no_variables() -> None:
     with pytest.raises(SpecError, match="parametrized=True for a pod"):
         render_compose(pod(), parametrized=True)
@@ -251,6 +263,7 @@ def test_a_pod_has_no_variables() -> None:
         ClusterSpec.stock,
         edition=st.sampled_from(["store_with_dledger", "4.9.8"]),
         broker_heap=st.sampled_from(["512m", "8g"]),
+        java_opts=st.sampled_from(["", "-XX:+UseG1GC -Da=b"]),
         store=st.sampled_from(["volume", "/srv/rmq"]),
         restart=st.booleans(),
         image=st.sampled_from([None, "own/rocketmq:1"]),

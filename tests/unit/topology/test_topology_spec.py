@@ -190,6 +190,8 @@ BAD_CLUSTERS: list[tuple[dict[str, Any], str]] = [
     ({"image": "a b"}, "image='a b'"),
     ({"broker_heap": "1"}, "broker_heap='1'"),
     ({"nameserver_heap": "2t"}, "nameserver_heap='2t'"),
+    ({"java_opts": "-Xss1m server"}, "java_opts='-Xss1m server' are not JVM options: 'server' begins with no dash"),
+    ({"java_opts": "-Da=b\n-Dc=d"}, "java_opts=.* are not JVM options"),
     ({"store": "tmpfs"}, "(?s)store='tmpfs'.*empty after kill"),
     ({"store": "/"}, "store='/'"),
     ({"store": "limited"}, "(?s)store='limited' has no size.*limited:256m"),

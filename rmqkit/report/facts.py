@@ -160,7 +160,7 @@ def traffic_tables(summary: Mapping[str, Any]) -> Iterator[Table]:
         ("body", f"{count(produced.get('body_bytes'))} bytes"),
         ("due but never sent", count(produced.get("unsent"))),
         ("waited for flow control, all threads", seconds(produced.get("backed_off_s"))),
-        ("processor time a message", f"{produced['cpu_us_per_message']:.1f} µs"),
+        ("processor time a message", _microseconds(produced["cpu_us_per_message"])),
     ]
     yield Table(["", ""], facts, caption="Of the senders")
 
@@ -185,9 +185,14 @@ def consumption_table(summary: Mapping[str, Any]) -> Table | None:
             "lag left",
             ", ".join(f"{name}: {count(number)}" for name, number in left.items()) or f"none in {len(lag)} queues",
         ),
-        ("processor time a message", f"{consumed['cpu_us_per_message']:.1f} µs"),
+        # Senders and consumers in one process: what each used of it cannot be told.
+        ("processor time a message", _microseconds(consumed["cpu_us_per_message"])),
     ]
     return Table(["", ""], rows, caption="Of the consumers")
+
+
+def _microseconds(value: float | None) -> str:
+    return "not known: senders ran in the same process" if value is None else f"{value:.1f} µs"
 
 
 def files_table(evidence: Evidence) -> Table:

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -15,6 +15,7 @@ from report_runs import big, empty, small
 from rmqkit.checks import Thresholds, judge
 from rmqkit.errors import UsageError
 from rmqkit.history import FaultEvent, History
+from rmqkit.load.summary import Consumption
 from rmqkit.report import page
 from rmqkit.report.canvas import COLOURS
 from rmqkit.report.evidence import FileFact, gathered
@@ -200,6 +201,15 @@ def test_a_run_without_faults_has_no_timeline_and_no_shading() -> None:
     assert 'id="timeline"' not in html
     assert "Shaded" not in html
     assert "whole run" in html
+
+
+def test_what_a_load_cannot_know_is_said_and_draws_its_page_all_the_same() -> None:
+    """As in every run whose senders and consumers share a process, and of consumers alone."""
+    unknown = [name for name, kind in get_type_hints(Consumption).items() if type(None) in get_args(kind)]
+    assert "cpu_us_per_message" in unknown
+    consumed = LOAD["consumed"] | dict.fromkeys(unknown)
+    page = drawn(big(300, lasted_s=6), {**LOAD, "consumed": consumed}, judged=False)["index.html"]
+    assert "processor time a message not known: senders ran in the same process" in Parsed(page).text
 
 
 def test_an_empty_run_says_so_and_draws_nothing() -> None:

@@ -138,7 +138,11 @@ def panel(size: Size, *, title: str, named: bool, numbered: bool, left: float = 
 
 
 def legend(figure: Figure, size: Size, entries: Sequence[tuple[str, Any]]) -> None:
-    """Names and what they are drawn with, in one row: at the right of the title, or below it where it is narrow."""
+    """Names and what they are drawn with, in one row: at the right of the title, or below it where it is narrow.
+
+    Many of them stand closer together, so that the row ends before the title or the edge.
+    """
+    close = len(entries) > 4
     height = float(figure.get_figheight())
     handles = [handle for _, handle in entries]
     names = [name for name, _ in entries]
@@ -149,9 +153,10 @@ def legend(figure: Figure, size: Size, entries: Sequence[tuple[str, Any]]) -> No
         bbox_to_anchor=(0.0, 1 - 0.25 / height) if size.narrow else (1 - 0.1 / size.width, 1 - 0.01 / height),
         ncols=len(entries),
         frameon=False,
-        fontsize=8 if size.narrow else 8.5,
-        handlelength=1.9,
-        columnspacing=1.3,
+        fontsize=(7.2 if close else 8) if size.narrow else (7.8 if close else 8.5),
+        handlelength=0.8 if close else 1.9,
+        handletextpad=0.3 if close else 0.8,
+        columnspacing=0.6 if close else 1.3,
         labelcolor=colour("ink"),
     )
 

@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmqkit.cluster import Cluster
+from rmqkit.cluster.images import image_name
 from rmqkit.cluster.owner import Owner
+from rmqkit.cluster.ports import reserve_block
+from rmqkit.topology.spec import ClusterSpec, pod_ports_needed
 from rmqkit.waiting import Pending, wait_until
 
 INSIDE, OUTSIDE = "inside", "outside"
@@ -76,6 +79,15 @@ class Site:
             yield int(self.cluster.engine.client.api.inspect_container(container)["State"]["Pid"])
         finally:
             subprocess.run(["docker", "rm", "--force", container], check=False, capture_output=True)
+
+
+@contextmanager
+def full_speed(edition: str) -> Iterator[Cluster]:
+    """A cluster whose brokers have both of the JVM's compilers, unlike those of tests."""
+    with reserve_block(pod_ports_needed()) as block:
+        spec = ClusterSpec.pod(base_port=block.base, edition=edition, image=image_name(edition), java_opts="")
+    with Cluster.start(spec) as cluster:
+        yield cluster
 
 
 def cpu_s(pid: int) -> float:

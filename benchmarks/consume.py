@@ -21,10 +21,9 @@ import time
 from collections.abc import Callable
 
 from _pairs import ratio, row
-from _sides import Rate, Site, add_place, rate_row
+from _sides import Rate, Site, add_place, full_speed, rate_row
 
 from rmqkit.client.consumer import Consumer
-from rmqkit.cluster import Cluster
 from rmqkit.cluster.images import DEFAULT_EDITION
 from rmqkit.cluster.topics import create_topic
 from rmqkit.drivers import Target
@@ -80,7 +79,7 @@ def java(site: Site, options: argparse.Namespace) -> tuple[Rate, float]:
     """One drain of the Java push consumer, and its seconds from the start of the client."""
     target = Target.of(site.cluster)
     group = f"java-{secrets.token_hex(4)}"
-    with JavaProcess(Place.inside(site.cluster, network=site.network), heap="1g") as process:
+    with JavaProcess(Place.inside(site.cluster, network=site.network), heap="1g", java_options="") as process:
         offset, cpu, began = process.clock_offset_ns(), process.cpu_ns(), time.monotonic_ns()
         # Its own defaults: 20 threads, a message at a time, 32 a pull.
         with JavaConsumer(
@@ -100,7 +99,7 @@ def java(site: Site, options: argparse.Namespace) -> tuple[Rate, float]:
 def fill(site: Site, options: argparse.Namespace) -> None:
     """Messages into the topic, by the Java driver's load."""
     with (
-        JavaProcess(Place.inside(site.cluster, network=site.network)) as process,
+        JavaProcess(Place.inside(site.cluster, network=site.network), java_options="") as process,
         JavaLoad(
             process,
             Target.of(site.cluster),
@@ -135,7 +134,7 @@ def main() -> None:
     }
     rates: dict[str, list[Rate]] = {name: [] for name in sides}
     whole: dict[str, list[float]] = {name: [] for name in sides}
-    with Cluster.start(edition=chosen.edition) as cluster:
+    with full_speed(chosen.edition) as cluster:
         site = Site(cluster, chosen.place)
         create_topic(cluster, chosen.topic, queues=8)
         fill(site, chosen)

@@ -19,11 +19,10 @@ import threading
 from collections.abc import Callable
 
 from _pairs import ratio
-from _sides import Rate, Site, add_place, measured, rate_row
+from _sides import Rate, Site, add_place, full_speed, measured, rate_row
 
 from rmqkit.client.producer import Producer
 from rmqkit.client.send import OutgoingMessage
-from rmqkit.cluster import Cluster
 from rmqkit.cluster.images import DEFAULT_EDITION
 from rmqkit.cluster.topics import create_topic
 from rmqkit.drivers import Target
@@ -99,7 +98,7 @@ def java(site: Site, options: argparse.Namespace) -> Rate:
 def driver(site: Site, options: argparse.Namespace) -> Rate:
     """One turn of the kit's Java driver."""
     with (
-        JavaProcess(Place.inside(site.cluster, network=site.network), heap="1g") as process,
+        JavaProcess(Place.inside(site.cluster, network=site.network), heap="1g", java_options="") as process,
         JavaLoad(
             process,
             Target.of(site.cluster),
@@ -140,7 +139,7 @@ def main() -> None:
     chosen = options()
     modes = chosen.modes.split(",")
     figures: dict[str, list[Rate]] = {}
-    with Cluster.start(edition=chosen.edition) as cluster:
+    with full_speed(chosen.edition) as cluster:
         site = Site(cluster, chosen.place)
         create_topic(cluster, chosen.topic, queues=8)
         for _ in range(chosen.rounds):

@@ -94,6 +94,10 @@ class Place:
         ]
 
 
+QUICK_START = "-XX:TieredStopAtLevel=1"
+"""The JVM's quick compiler only: a client that lives for one test would be compiled twice. Not for throughput."""
+
+
 class JavaProcess:
     """The running program. Making one starts it and waits for its first line; ``with`` or :meth:`close` ends it.
 
@@ -101,7 +105,9 @@ class JavaProcess:
     it, DriverError when the program does not start or speaks another protocol.
     """
 
-    def __init__(self, place: Place, *, heap: str = "128m", java_options: str = "", start_s: float = START_S) -> None:
+    def __init__(
+        self, place: Place, *, heap: str = "128m", java_options: str = QUICK_START, start_s: float = START_S
+    ) -> None:
         self.place = place
         self.container = f"{place.name}-java-{secrets.token_hex(3)}"
         self._lock = threading.Lock()

@@ -170,6 +170,10 @@ class ChaosResult:
                     "fault": each.fault.kind,
                     "target": each.target,
                     "timeline": [{"phase": phase.name, "at_s": round(phase.at_s, 4)} for phase in each.phases],
+                    "seen": [
+                        {"phase": s.name, "peer": s.target, "at_s": round(s.at_s, 4), "within_s": round(s.within_s, 4)}
+                        for s in each.seen
+                    ],
                 }
                 for each in self.injections
             ],
@@ -208,7 +212,7 @@ def chaos(
                 on_step(f"{number}/{len(schedule.steps)} {step}")
                 traffic.run_for(step.gap_s)
                 with injected(
-                    cluster, step.fault, history=history, allow_quorum_loss=step.allow_quorum_loss
+                    cluster, step.fault, history=history, allow_quorum_loss=step.allow_quorum_loss, watch=True
                 ) as injection:
                     traffic.run_for(step.hold_s)
                 done.append(injection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from rmqkit.cluster.cluster import Cluster
@@ -15,6 +15,7 @@ from rmqkit.errors import FaultError, NoLeaderError, UsageError, WaitTimeoutErro
 from rmqkit.faults.fault import Fault, Undo
 from rmqkit.faults.timeline import Failover, Phase, observe
 from rmqkit.faults.undone import undone
+from rmqkit.faults.watch import LEFT, Seen, Watch
 from rmqkit.history import History
 from rmqkit.waiting import Pending, wait_until
 
@@ -57,6 +58,8 @@ class Injection:
     """How the history names what it was done to: the peers' ids, or a NameServer."""
     started: float = field(default_factory=time.monotonic)
     phases: list[Phase] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
+    """What was seen of changes of leader from before the injection until all was well again, where that was watched."""
     packets: int | None = None
     """How many packets met its rules, known when it is healed; None for faults without any. At 0 it was not felt."""
 
@@ -73,8 +76,9 @@ class Injection:
 
     def __str__(self) -> str:
         steps = ", ".join(f"{phase.name} {phase.at_s:.1f} s" for phase in self.phases)
+        changes = "".join(f"; {each}" for each in self.seen if each.name != LEFT)
         unfelt = "; no packet met its rules" if self.packets == 0 else ""
-        return f"{self.fault.kind} of {self.target}: {steps}{unfelt}"
+        return f"{self.fault.kind} of {self.target}: {steps}{changes}{unfelt}"
 
 
 @contextmanager
@@ -85,25 +89,31 @@ def injected(
     history: History | None = None,
     allow_quorum_loss: bool = False,
     timeout_s: float | None = None,
+    watch: bool = False,
 ) -> Iterator[Injection]:
     """Inject a fault into a healthy cluster, yield, undo it whatever happens, and wait until all have caught up.
 
-    Its steps go into ``history``: injected, healed, restored, and unfelt where no packet met its rules. ``timeout_s``
-    bounds the return. Raises FaultError where it cannot work here (:meth:`Fault.why_not`), the cluster is not healthy
-    before, or a group would lose its majority and ``allow_quorum_loss`` is not given; NotFoundError for a name that
-    there is not, UsageError for targets that mean nothing; NotReadyError where the cluster does not recover.
+    Its steps go into ``history``: injected, healed, restored, and unfelt where no packet met its rules; with ``watch``
+    those of every change of leader too (:class:`~rmqkit.faults.watch.Seen`), at the price of some 40 questions a second
+    to each process. ``timeout_s`` bounds the return.
+
+    Raises FaultError where it cannot work here (:meth:`Fault.why_not`), the cluster is not healthy before, or a group
+    would lose its majority and ``allow_quorum_loss`` is not given; NotFoundError for a name that there is not,
+    UsageError for targets that mean nothing; NotReadyError where the cluster does not recover.
     """
     if why := fault.why_not(cluster):
         raise FaultError(f"cannot {fault} here: {why}")
     fault.check_names(cluster)
     groups = fault.groups(cluster)
-    for group in groups:
-        _healthy_leader(cluster, group)
+    leaders = [_healthy_leader(cluster, group) for group in groups]
     targets = fault.targets(cluster)
     fault.check_targets(cluster, targets)
     for out in fault.out_at_once(targets):
         check_quorum(cluster, out, allow_quorum_loss=allow_quorum_loss)
-    with carried_out(cluster, fault, targets, groups=groups, history=history, timeout_s=timeout_s) as injection:
+    watched = leaders if watch else []
+    with carried_out(
+        cluster, fault, targets, groups=groups, history=history, timeout_s=timeout_s, watched=watched
+    ) as injection:
         yield injection
 
 
@@ -116,8 +126,12 @@ def carried_out(
     groups: Sequence[str],
     history: History | None,
     timeout_s: float | None,
+    watched: Sequence[Peer] = (),
 ) -> Iterator[Injection]:
-    """The part of :func:`injected` after its checks: do, record, yield, undo, wait. For faults that have their own."""
+    """The part of :func:`injected` after its checks: do, record, yield, undo, wait. For faults that have their own.
+
+    ``watched`` are leaders, whose groups are watched meanwhile.
+    """
     history = history if history is not None else History()
     injection = Injection(fault, targets, fault.target_text(cluster, targets))
     undos: list[Undo] = []
@@ -134,19 +148,26 @@ def carried_out(
         if injection.phases:
             reach("healed")
 
-    with undone(undo, what=f"bringing {injection.target} back"):
-        if fault.brief:
-            # The undo is in hand before a signal can come between.
-            with held_back():
+    def see(seen: Seen) -> None:
+        history.add_fault(fault.kind, seen.name, seen.target)
+        injection.seen.append(seen)
+
+    with ExitStack() as stack:
+        for leader in watched:
+            stack.enter_context(Watch(cluster, leader=leader, began=injection.started, on_seen=see))
+        with undone(undo, what=f"bringing {injection.target} back"):
+            if fault.brief:
+                # The undo is in hand before a signal can come between.
+                with held_back():
+                    undos.append(fault.inject(cluster, targets))
+                reach("injected")
+            else:
+                reach("injected")
                 undos.append(fault.inject(cluster, targets))
-            reach("injected")
-        else:
-            reach("injected")
-            undos.append(fault.inject(cluster, targets))
-        yield injection
-        fault.settle(cluster, targets)
-    for group in groups:
-        cluster.wait_caught_up(group, timeout_s=timeout_s)
+            yield injection
+            fault.settle(cluster, targets)
+        for group in groups:
+            cluster.wait_caught_up(group, timeout_s=timeout_s)
     reach("restored")
 
 

@@ -8,6 +8,7 @@ from rmqkit.history import FaultEvent
 
 MEANING = {
     "injected": "the fault was there",
+    "left": "{target} named its leader no longer",
     "elected": "Raft elected {target}, as the surviving peers say",
     "registered": "every NameServer shows {target} as broker 0",
     "serves": "{target} serves as master, as its live config says",

@@ -58,7 +58,7 @@ def test_a_frozen_leader_is_succeeded_later_than_a_killed_one_and_nothing_is_los
     history = History()
     with SteadyTraffic(healthy_cluster.nameservers, topic=copied_topic, history=history, rate=100) as traffic:
         traffic.wait_acknowledged(100, timeout_s=30)
-        with injected(healthy_cluster, Pause("leader"), history=history) as injection:
+        with injected(healthy_cluster, Pause("leader"), history=history, watch=True) as injection:
             assert injection.targets == (before,)
             assert healthy_cluster.state(before).paused
             began = time.monotonic()
@@ -69,9 +69,16 @@ def test_a_frozen_leader_is_succeeded_later_than_a_killed_one_and_nothing_is_los
     assert_nothing_lost(healthy_cluster, copied_topic, history)
     assert successor != before
     assert 4.0 < took_s < 60.0
-    assert [(each.kind, each.step, each.target) for each in history.faults] == [
-        ("pause", step, before.id) for step in ("injected", "healed", "restored")
+    steps = [(each.step, each.target) for each in history.faults if each.kind == "pause"]
+    assert [step for step in steps if step[1] == before.id and step[0] != "left"] == [
+        (step, before.id) for step in ("injected", "healed", "restored")
     ]
+    survivors = {peer.id for peer in healthy_cluster.members.of(before.group)} - {before.id}
+    assert survivors <= {each.target for each in injection.seen if each.name == "left"}
+    for phase in ("elected", "serves", "registered"):
+        seen = next(each for each in injection.seen if (each.name, each.target) == (phase, successor.id))
+        assert 0 < seen.within_s < seen.at_s < injection.at("healed"), seen
+        assert (phase, successor.id) in steps
 
 
 @pytest.mark.long
@@ -177,6 +184,9 @@ def test_chaos_draws_its_faults_from_the_seed_and_every_acknowledged_message_sur
         [each["fault"] for each in answer["faults"]] == [step.fault.kind for step in drawn.steps] == ["kill", "pause"]
     )
     assert all(each["timeline"][-1]["phase"] == "restored" for each in answer["faults"])
+    killed, frozen = ({each["phase"] for each in fault["seen"]} for fault in answer["faults"])
+    assert {"left", "elected", "serves", "registered"} <= killed
+    assert "elected" not in frozen, "a follower's pause elects nobody"
     assert answer["verdict"]["numbers"]["replicas"] == 3
     assert f"rmqkit chaos {' '.join(options)}" in err
     assert healthy_cluster.status(timeout_s=10).healthy

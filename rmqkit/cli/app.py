@@ -160,6 +160,9 @@ def kill_leader(
     *,
     group: Group = None,
     namesrv: Namesrv = None,
+    project: Annotated[
+        str | None, typer.Option("--project", help="with --namesrv: the Compose project on this engine that runs it")
+    ] = None,
     run: Run = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
@@ -167,7 +170,7 @@ def kill_leader(
     """Kill the leader of a running cluster with SIGKILL, print the timeline, bring it back."""
     from rmqkit.cli import kill_leader as command  # noqa: PLC0415
 
-    return command.run(group=group, namesrv=namesrv, run=run, timeout=timeout, as_json=as_json)
+    return command.run(group=group, namesrv=namesrv, project=project, run=run, timeout=timeout, as_json=as_json)
 
 
 @app.command()

@@ -126,6 +126,7 @@ def test_the_version_is_the_packages(ran: Callable[..., Ran]) -> None:
         (["no-such-command"], "No such command 'no-such-command'"),
         (["status", "--no-such-option"], "No such option: --no-such-option"),
         (["status", "--json", "--watch"], "--json and --watch do not go together"),
+        (["kill-leader", "--project", "p"], "--project says where the brokers of --namesrv run"),
         (["down", "run-1", "--all"], "give one of RUN, --all and --stale"),
         (["down", "--all", "--stale"], "give one of RUN, --all and --stale"),
         (["up", "--timeout", "soon"], "Invalid value for '--timeout'"),

@@ -167,7 +167,7 @@ def test_the_version_is_the_packages(ran: Callable[..., Ran]) -> None:
         (["kill-leader", "--namesrv", "127.0.0.1:99999"], "not an address: '127.0.0.1:99999'"),
         (["build", "not an edition"], "edition 'not an edition' is neither a version nor a git ref"),
         (["build", "--source", "zip"], "source 'zip' is unknown"),
-        (["build", "--checkout", "/nonexistent"], "/nonexistent is not a checkout of RocketMQ"),
+        (["build", "--checkout", "/nonexistent"], "there is no folder /nonexistent"),
         (["build", "--ca-bundle", "/nonexistent"], "option ca-bundle: /nonexistent is not a file"),
     ],
     ids=lambda value: " ".join(value).replace(os.sep, "|") if isinstance(value, list) else "",
@@ -255,7 +255,7 @@ def test_the_exit_code_says_who_is_at_fault(error: RmqkitError, code: int) -> No
 
 
 def test_ctrl_c_is_exit_code_130_and_no_traceback(ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(**_: object) -> int:
+    def interrupted(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("rmqkit.cli.drill.run", interrupted)

@@ -86,7 +86,7 @@ def drill(monkeypatch: pytest.MonkeyPatch) -> Drill:
         yield cluster
 
     monkeypatch.setattr("rmqkit.cli.drill.drill", scenario)
-    monkeypatch.setattr("rmqkit.cli.drill.started_or_own", up)
+    monkeypatch.setattr("rmqkit.cli.proof.started_or_own", up)
     return scenario
 
 

@@ -28,6 +28,7 @@ LEFT_OUT: tuple[tuple[str, ...], ...] = (
     (*NUMBERS, "Version", "Cluster", "Addr"),
 )
 """Columns that a narrow terminal does without, the least missed first: a picture cannot wrap its lines."""
+_KEPT = 500
 
 
 def watch(
@@ -57,7 +58,7 @@ def watch(
 
 
 class Changes:
-    """The lines of a status that differ from the one before, with the time in UTC; ``all`` keeps those of the watch."""
+    """The lines of a status that differ from the one before, with the time in UTC; ``all`` keeps the last of them."""
 
     def __init__(self) -> None:
         self.all: list[str] = []
@@ -72,7 +73,7 @@ class Changes:
         self._said = now
         stamp = time.strftime("%H:%M:%SZ", time.gmtime())
         stamped = [f"{stamp} {line}" for line in new]
-        self.all += stamped
+        self.all = [*self.all, *stamped][-_KEPT:]
         return stamped
 
 

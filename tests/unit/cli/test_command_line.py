@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,26 @@ def test_a_nameserver_that_does_not_answer_is_the_clusters_fault(ran: Callable[.
     assert first == "rmqkit: no NameServer answers at 127.0.0.1:1"
     assert "Connection refused" in seen
     assert hint.startswith("What to do: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "access"),
+    [((), (None, "")), (("--project", "theirs"), ("the engine", "theirs"))],
+    ids=["looked at only", "with its project"],
+)
+def test_a_leader_is_killed_with_the_access_that_is_named(
+    ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], access: tuple[object, str]
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def attach(namesrv: str, *, engine: object, project: str, timeout_s: float) -> Any:
+        asked.append((namesrv, engine, project, timeout_s))
+        raise NotFoundError("nobody")
+
+    monkeypatch.setattr("rmqkit.cli.kill_leader.Engine.connect", lambda: nullcontext("the engine"))
+    monkeypatch.setattr("rmqkit.cli.kill_leader.Cluster.attach", attach)
+    assert ran("kill-leader", "--namesrv", "h:1", "--timeout", "7", *options)[0] == EXIT_USAGE
+    assert asked == [("h:1", *access, 7.0)]
 
 
 @pytest.mark.parametrize(

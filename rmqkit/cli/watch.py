@@ -62,15 +62,23 @@ class Changes:
 
     def __init__(self) -> None:
         self.all: list[str] = []
-        self._said: dict[str, str] = {}
+        self._said: dict[str, object] = {}
 
     def of(self, status: ClusterStatus) -> list[str]:
-        """What is new in ``status``: of the first one every line."""
-        now = {group.name: group.summary for group in status.groups}
-        now |= {each.address: f"NameServer {each.address}: {each.error}" for each in status.nameservers if each.error}
-        new = [line for key, line in now.items() if self._said.get(key) != line]
+        """What is new in ``status``: of the first one every line.
+
+        In which words a dead peer's connection fails is nothing new: that differs from second to second.
+        """
+        now: dict[str, tuple[object, str]] = {}
+        for group in status.groups:
+            absent = [text.partition(" (")[0] for text in group.absent]
+            now[group.name] = (group.raft_leader, group.disagreements, absent), group.summary
+        for server in status.nameservers:
+            if server.error:
+                now[server.address] = (), f"NameServer {server.address}: {server.error}"
+        new = [line for key, (what, line) in now.items() if key not in self._said or self._said[key] != what]
         new += [f"NameServer {key} answers again" for key in self._said if key not in now]
-        self._said = now
+        self._said = {key: what for key, (what, _) in now.items()}
         stamp = time.strftime("%H:%M:%SZ", time.gmtime())
         stamped = [f"{stamp} {line}" for line in new]
         self.all = [*self.all, *stamped][-_KEPT:]

@@ -17,6 +17,7 @@ from rmqkit.cli import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, main
 from rmqkit.cli import status as command
 from rmqkit.cli.watch import Changes, watch
 from rmqkit.cluster.status import ClusterStatus, ask
+from rmqkit.errors import RequestTimeoutError
 
 sys.path.append(str(Path(__file__).parents[1] / "cluster"))
 
@@ -147,6 +148,30 @@ def test_a_nameserver_that_goes_and_comes_back_is_told() -> None:
     assert f"NameServer {NAMESRV}: namesrv is silent" in texts[1]
     assert texts[2] == []
     assert texts[3] == [HEALTHY, f"NameServer {NAMESRV} answers again"]
+
+
+def test_how_a_dead_peers_connection_fails_is_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused, reset or closed, by chance: each second another line would bury what happens."""
+
+    def silent(name: str, say: object) -> object:
+        def handler(command: object) -> object:
+            if name in group.silent:
+                raise RequestTimeoutError(f"{name}: {reasons[0]}", address=name, request_sent=True)
+            return say(name, command)  # type: ignore[operator]
+
+        return handler
+
+    monkeypatch.setattr(ScriptedGroup, "_answer", lambda _, name, say: silent(name, say))
+    group = ScriptedGroup()
+    group.lead(N1)
+    group.silent.add("n0")
+    changes, lines = Changes(), []
+    reasons = ["refused (ECONNREFUSED)", "reset by peer", "closed"]
+    while reasons:
+        lines.append(changes.of(ask(group.pool, MEMBERS, [NAMESRV])))  # type: ignore[arg-type]
+        reasons.pop(0)
+    assert [len(each) for each in lines] == [1, 0, 0]
+    assert "n0 does not answer (n0: refused (ECONNREFUSED))" in lines[0][0]
 
 
 def test_a_terminal_shows_the_present_and_what_has_changed() -> None:

@@ -71,7 +71,7 @@ class Place:
         assert cluster.engine is not None  # else container_of has raised
         if cluster.spec is None:
             raise ReadOnlyClusterError(
-                "the image of a cluster that the kit did not start is not known to it", hint="give image= and network="
+                "the image of a cluster that the kit did not start is unknown", hint="give image="
             )
         theirs = cluster.engine.state(any_of_it).labels
         # The owner too is the cluster's: who owns a run is read from whichever of its containers comes first.

@@ -20,6 +20,7 @@ from rmqkit.faults import Failover, Injection, Schedule, injected, kill_leader
 from rmqkit.forensics import Places, locate
 from rmqkit.history import History
 from rmqkit.load import SteadyTraffic, read_back
+from rmqkit.settings import DEFAULT_ACKED, DEFAULT_RATE, DEFAULT_THREADS
 
 if TYPE_CHECKING:
     from rmqkit.load.runner import Load
@@ -33,10 +34,10 @@ _LOST = ("acknowledged-lost", "delayed-lost", "consumer-lost")
 class DrillPlan:
     """How much traffic a drill makes, and what its verdict needs."""
 
-    rate: float = 200.0
-    threads: int = 4
-    acked_before: int = 200
-    acked_after: int = 200
+    rate: float = DEFAULT_RATE
+    threads: int = DEFAULT_THREADS
+    acked_before: int = DEFAULT_ACKED
+    acked_after: int = DEFAULT_ACKED
     queues: int = 8
     max_outage_s: float = 0.0
     """For longer than this nothing may go unacknowledged (0: for as long as it takes)."""

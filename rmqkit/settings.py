@@ -13,6 +13,11 @@ from rmqkit.errors import UsageError
 
 DEFAULT_EDITION = "store_with_dledger"
 """RocketMQ's development branch of DLedger mode; where git hosting cannot be reached, release 4.5.1."""
+DEFAULT_RATE = 200.0
+"""Sends per second of the traffic beside a fault, of all threads together."""
+DEFAULT_THREADS = 4
+DEFAULT_ACKED = 200
+"""Acknowledged sends that a drill waits for before its fault, and after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

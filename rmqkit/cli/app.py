@@ -11,6 +11,7 @@ from rmqkit import __version__
 from rmqkit.cli import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 from rmqkit.cli.load import app as load_app
 from rmqkit.errors import UsageError
+from rmqkit.settings import DEFAULT_ACKED, DEFAULT_RATE, DEFAULT_THREADS
 
 app = typer.Typer(
     name="rmqkit",
@@ -35,6 +36,12 @@ Timeout = Annotated[float | None, typer.Option("--timeout", help="seconds for ea
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
 MaxOutage = Annotated[
     float | None, typer.Option("--max-outage", help="seconds; FAILED if nothing is acknowledged for longer")
+]
+Rate = Annotated[float, typer.Option(help="sends per second")]
+Threads = Annotated[int, typer.Option(help="sending threads")]
+HistoryFile = Annotated[Path | None, typer.Option(help="write every operation to this file as JSON lines")]
+ReportFolder = Annotated[
+    Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
 ]
 Group = Annotated[str | None, typer.Option("--group", "-g", help="the group, where a cluster has several")]
 
@@ -160,6 +167,9 @@ def kill_leader(
     *,
     group: Group = None,
     namesrv: Namesrv = None,
+    project: Annotated[
+        str | None, typer.Option("--project", help="with --namesrv: the Compose project on this engine that runs it")
+    ] = None,
     run: Run = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
@@ -167,7 +177,7 @@ def kill_leader(
     """Kill the leader of a running cluster with SIGKILL, print the timeline, bring it back."""
     from rmqkit.cli import kill_leader as command  # noqa: PLC0415
 
-    return command.run(group=group, namesrv=namesrv, run=run, timeout=timeout, as_json=as_json)
+    return command.run(group=group, namesrv=namesrv, project=project, run=run, timeout=timeout, as_json=as_json)
 
 
 @app.command()
@@ -176,33 +186,32 @@ def drill(
     edition: Edition = None,
     run: Run = None,
     group: Group = None,
-    rate: Annotated[float, typer.Option(help="sends per second")] = 200.0,
-    threads: Annotated[int, typer.Option(help="sending threads")] = 4,
-    acked: Annotated[int, typer.Option(help="acknowledged sends wanted before the kill, and after it")] = 200,
-    history: Annotated[Path | None, typer.Option(help="write every operation to this file as JSON lines")] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
-    ] = None,
+    rate: Rate = DEFAULT_RATE,
+    threads: Threads = DEFAULT_THREADS,
+    acked: Annotated[int, typer.Option(help="acknowledged sends wanted before the kill, and after it")] = DEFAULT_ACKED,
+    history: HistoryFile = None,
+    report: ReportFolder = None,
     max_outage: MaxOutage = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> int:
     """Up, traffic, kill the leader, timeline, read every replica back, verdict, down."""
     from rmqkit.cli import drill as command  # noqa: PLC0415
+    from rmqkit.cli.proof import Wanted  # noqa: PLC0415
 
-    return command.run(
+    wanted = Wanted(
         edition=edition,
         run=run,
         group=group,
         rate=rate,
         threads=threads,
-        acked=acked,
         history=history,
         report=report,
         max_outage=max_outage,
         timeout=timeout,
         as_json=as_json,
     )
+    return command.run(wanted, acked=acked)
 
 
 @app.command()
@@ -219,24 +228,19 @@ def chaos(
     edition: Edition = None,
     run: Run = None,
     group: Group = None,
-    rate: Annotated[float, typer.Option(help="sends per second")] = 200.0,
-    threads: Annotated[int, typer.Option(help="sending threads")] = 4,
-    history: Annotated[Path | None, typer.Option(help="write every operation to this file as JSON lines")] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
-    ] = None,
+    rate: Rate = DEFAULT_RATE,
+    threads: Threads = DEFAULT_THREADS,
+    history: HistoryFile = None,
+    report: ReportFolder = None,
     max_outage: MaxOutage = None,
     timeout: Timeout = None,
     as_json: AsJson = False,
 ) -> int:
     """Traffic under a schedule of faults that a seed repeats; read every replica back, verdict."""
     from rmqkit.cli import chaos as command  # noqa: PLC0415
+    from rmqkit.cli.proof import Wanted  # noqa: PLC0415
 
-    return command.run(
-        seed=seed,
-        duration=duration,
-        faults=faults,
-        schedule=schedule,
+    wanted = Wanted(
         edition=edition,
         run=run,
         group=group,
@@ -248,6 +252,7 @@ def chaos(
         timeout=timeout,
         as_json=as_json,
     )
+    return command.run(wanted, seed=seed, duration=duration, faults=faults, schedule=schedule)
 
 
 @app.command()

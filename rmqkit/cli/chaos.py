@@ -12,98 +12,47 @@ from pathlib import Path
 from typing import Protocol
 
 from rmqkit.cli.common import say, settings, show
-from rmqkit.cli.drill_report import DrillReport
-from rmqkit.cli.proof import bounds, check_max_outage, check_new_file, export_history, started_or_own, steps
+from rmqkit.cli.proof import Wanted, evidence, ground, judgement, recorded, steps
 from rmqkit.cluster.cluster import Cluster
-from rmqkit.cluster.signals import sigterm_unwinds
 from rmqkit.errors import FaultError, UsageError
 from rmqkit.faults import Fault, Schedule
 from rmqkit.faults.registry import kinds
 from rmqkit.faults.schedule import possible
 from rmqkit.history import History
 from rmqkit.scenario import ChaosResult, DrillPlan, chaos
-from rmqkit.settings import DEFAULT_EDITION
+from rmqkit.settings import DEFAULT_EDITION, DEFAULT_RATE, DEFAULT_THREADS, Settings
 
 DEFAULT_SECONDS = 60.0
-DEFAULT_RATE = 200.0
-DEFAULT_THREADS = 4
 DEFAULT_FAULTS = "kill,stop,restart,pause"
 
 
-def run(
-    *,
-    seed: int | None,
-    duration: float | None,
-    faults: str | None,
-    schedule: Path | None,
-    edition: str | None,
-    run: str | None,
-    group: str | None,
-    rate: float,
-    threads: int,
-    history: Path | None,
-    report: Path | None,
-    max_outage: float | None,
-    timeout: float | None,
-    as_json: bool,
-) -> int:
+def run(wanted: Wanted, *, seed: int | None, duration: float | None, faults: str | None, schedule: Path | None) -> int:
     """Carry the schedule out; the exit code is the verdict's."""
-    if not rate > 0 or threads < 1:
+    if not wanted.rate > 0 or wanted.threads < 1:
         raise UsageError("--rate and --threads must be positive", hint="for example --rate 100 --threads 4")
-    if schedule is not None and (seed, duration, faults) != (None, None, None):
-        raise UsageError(
-            "--schedule says what is done: --seed, --duration and --faults do not go with it", hint="leave them out"
-        )
-    if duration is not None and not 0 < duration < 1e6:
-        raise UsageError(f"--duration {duration:g} is no number of seconds to do anything in", hint="for example 60")
-    source: _Source
-    if schedule is not None:
-        source = _Written(schedule, _read(schedule))
-    else:
-        seed = secrets.randbelow(2**31) if seed is None else seed
-        source = _Drawn(seed, duration or DEFAULT_SECONDS, kinds(faults if faults is not None else DEFAULT_FAULTS))
-    check_max_outage(max_outage)
-    check_new_file(history)
-    chosen = settings(edition=edition, timeout_s=timeout)
+    source = _source(seed=seed, duration=duration, faults=faults, schedule=schedule)
+    wanted.check()
+    chosen = settings(edition=wanted.edition, timeout_s=wanted.timeout)
     step = steps()
     record = History()
     options = {
         "faults": " ".join(_words(source.options())),
         "edition": chosen.edition,
-        "rate": rate,
-        "threads": threads,
+        "rate": wanted.rate,
+        "threads": wanted.threads,
     }
+    again = _Again(source, _given(wanted, chosen))
     with ExitStack() as stack:
-        stack.enter_context(sigterm_unwinds())
-        told = stack.enter_context(
-            DrillReport(report, history=record, options=options, command="chaos", what="Scheduled faults")
-        )
-        if history is not None:
-            stack.callback(export_history, record, history)
-        again = _Again(
-            source,
-            {
-                "edition": chosen.edition if run is None and chosen.edition != DEFAULT_EDITION else None,
-                "run": run,
-                "group": group,
-                "rate": rate if rate != DEFAULT_RATE else None,
-                "threads": threads if threads != DEFAULT_THREADS else None,
-                "max-outage": max_outage,
-                "timeout": timeout,
-            },
-        )
+        told = stack.enter_context(recorded(wanted, record, options=options, command="chaos", what="Scheduled faults"))
         step(f"this run again: {again}")
         stack.enter_context(_says_how_to_repeat(again))
-        cluster = stack.enter_context(started_or_own(run, chosen, step))
-        build = str(cluster.build_info())
-        name = cluster.members.of(group)[0].group
-        step(f"{cluster.status().group(name).summary} ({build})")
-        planned = source.schedule(cluster, group=name, step=step)
+        on = stack.enter_context(ground(wanted, chosen, step))
+        planned = source.schedule(on.cluster, group=on.group, step=step)
         for line in planned.lines():
             say(f"  {line}")
-        plan = DrillPlan(rate=rate, threads=threads, max_outage_s=max_outage or 0.0)
-        told.of(cluster, group=name, plan=plan)
-        result = chaos(cluster, planned, group=name, plan=plan, history=record, on_step=step)
+        plan = DrillPlan(rate=wanted.rate, threads=wanted.threads, max_outage_s=wanted.max_outage or 0.0)
+        told.of(on.cluster, group=on.group, plan=plan)
+        result = chaos(on.cluster, planned, group=on.group, plan=plan, history=record, on_step=step)
         facts = result.as_dict()
         told.ended(
             result.verdict,
@@ -111,9 +60,40 @@ def run(
             chaos={name: facts[name] for name in ("schedule", "faults", "unread")},
             lost=facts["lost"],
         )
-        show([json.dumps({"build": build, **facts}, indent=2)] if as_json else _text(result, build, again))
-        step("taking the cluster down" if run is None else "done; the cluster stays up")
+        if wanted.as_json:
+            show([json.dumps({"build": on.build, **facts}, indent=2)])
+        else:
+            show(_text(result, on.build, again))
+        step(wanted.last_step)
     return result.verdict.exit_code
+
+
+def _source(*, seed: int | None, duration: float | None, faults: str | None, schedule: Path | None) -> _Source:
+    """Where the schedule comes from. Raises UsageError for options that do not go together."""
+    if schedule is not None and (seed, duration, faults) != (None, None, None):
+        raise UsageError(
+            "--schedule says what is done: --seed, --duration and --faults do not go with it", hint="leave them out"
+        )
+    if duration is not None and not 0 < duration < 1e6:
+        raise UsageError(f"--duration {duration:g} is no number of seconds to do anything in", hint="for example 60")
+    if schedule is not None:
+        return _Written(schedule, _read(schedule))
+    seed = secrets.randbelow(2**31) if seed is None else seed
+    return _Drawn(seed, duration or DEFAULT_SECONDS, kinds(faults if faults is not None else DEFAULT_FAULTS))
+
+
+def _given(wanted: Wanted, chosen: Settings) -> dict[str, object]:
+    """The options that make the run what it is, beside its schedule; None for those that are as by default."""
+    other_edition = wanted.run is None and chosen.edition != DEFAULT_EDITION
+    return {
+        "edition": chosen.edition if other_edition else None,
+        "run": wanted.run,
+        "group": wanted.group,
+        "rate": wanted.rate if wanted.rate != DEFAULT_RATE else None,
+        "threads": wanted.threads if wanted.threads != DEFAULT_THREADS else None,
+        "max-outage": wanted.max_outage,
+        "timeout": wanted.timeout,
+    }
 
 
 class _Source(Protocol):
@@ -200,23 +180,14 @@ def _says_how_to_repeat(again: _Again) -> Iterator[None]:
 
 
 def _text(result: ChaosResult, build: str, again: _Again) -> list[str]:
-    numbers = result.verdict.numbers
-    phases = ", ".join(f"{numbers[f'acknowledged_{when}_fault']} {when}" for when in ("before", "during", "after"))
     return [
         "",
         build,
         "",
         *map(str, result.injections),
         "",
-        (
-            f"{numbers['sent']} sends: {numbers['acknowledged']} acknowledged ({phases} the faults), "
-            f"{numbers['refused']} refused, {numbers['unknown']} unknown"
-        ),
-        *(bounds(each) for each in result.outages),
-        f"{numbers['read']} messages read back from {numbers['replicas']} replicas",
-        *(f"{replica} was not read to its end: {why}" for replica, why in result.unread.items()),
+        *evidence(result, around="the faults"),
         "",
         f"this run again: {again}",
-        str(result.verdict),
-        *(["", *result.places.lines()] if result.places is not None else []),
+        *judgement(result),
     ]

@@ -42,10 +42,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def show(lines: Sequence[str]) -> None:
-    """Lines of the answer, on standard output."""
+def show(lines: Sequence[str]) -> bool:
+    """Lines of the answer, on standard output; whether somebody reads them."""
     with _reader_may_leave():
         print("\n".join(lines), flush=True)  # noqa: T201
+        return True
+    return False
 
 
 @contextmanager

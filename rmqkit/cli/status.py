@@ -7,8 +7,10 @@ import json
 import subprocess
 import tarfile
 import time
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from rmqkit.cli import EXIT_FAILED, EXIT_OK
@@ -36,16 +38,18 @@ def run(*, namesrv: str | None, run: str | None, as_json: bool, watch: bool, lis
     with ExitStack() as stack:
         pool = stack.enter_context(ChannelPool())
         target = _target(pool, chosen.namesrv if run is None else None, run)
-        build = BuildQuestion(stack, target.container) if target.container and not watch else None
+        if watch:
+            from rmqkit.cli.watch import watch as watched  # noqa: PLC0415 - it draws with what is here
+
+            return watched(lambda: ask(pool, target.members, target.nameservers))
+        build = BuildQuestion(stack, target.container) if target.container else None
         status = ask(pool, target.members, target.nameservers)
         if as_json:
             answer = {"build": build.answer() if build else "", **status.as_dict()}
             show([json.dumps(answer, indent=2)])
-        elif watch:
-            _watch(pool, target)
         else:
             show_wide(table(status))
-            show([*_views(status), *([f"build: {build.answer()}"] if build else [])])
+            show([*views(status), *([f"build: {build.answer()}"] if build else [])])
     return EXIT_OK if status.healthy else EXIT_FAILED
 
 
@@ -91,35 +95,18 @@ class BuildQuestion:
             return str(BuildInfo.parse(member.read())) if member else ""
 
 
-def _watch(pool: ChannelPool, target: Target) -> None:
-    from rich.console import Group  # noqa: PLC0415
-    from rich.live import Live  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    def picture() -> Group:
-        status = ask(pool, target.members, target.nameservers)
-        lines = "\n".join([*_views(status), time.strftime("%H:%M:%SZ", time.gmtime())])
-        return Group(table(status), Text(lines))
-
-    with Live(picture(), refresh_per_second=2) as live:
-        while True:
-            time.sleep(1.0)
-            live.update(picture())
-
-
-def table(status: ClusterStatus) -> Table:
-    """The table of one status."""
+def table(status: ClusterStatus, *, without: Collection[str] = ()) -> Table:
+    """The table of one status; ``without`` are columns to leave out."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     result = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in COLUMNS:
-        result.add_column(name, no_wrap=True)
-    for name in NUMBERS:
-        result.add_column(name, justify="right", no_wrap=True)
+    kept = [name not in without for name in (*COLUMNS, *NUMBERS)]
+    for name in compress((*COLUMNS, *NUMBERS), kept):
+        result.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=True)
     for group in status.groups:
         for view in group.peers:
-            result.add_row(*row(view, status.cluster_of(group.name) or "-"))
+            result.add_row(*compress(row(view, status.cluster_of(group.name) or "-"), kept))
     return result
 
 
@@ -151,7 +138,8 @@ def row(view: PeerStatus, cluster_name: str) -> list[str]:
     ]
 
 
-def _views(status: ClusterStatus) -> list[str]:
+def views(status: ClusterStatus) -> list[str]:
+    """What each NameServer says, and the line of each group that joins its views."""
     lines = []
     for nameserver in status.nameservers:
         if nameserver.error:

@@ -1,7 +1,7 @@
 """A member of a consumer group, as Java's push consumer is one; both can share a group.
 
-What belongs here: what a user calls; joining and leaving. What does not: the control thread (``groupcontrol``), pulls
-(``puller``), calling handlers (``handling``).
+What belongs here: what a user calls; joining and leaving. What does not: the control thread (``groupcontrol``), what
+brokers ask (``groupasked``), pulls (``puller``), calling handlers (``handling``).
 
 Promise: at least once. A message counts as consumed when its handler returned, or at the poll after the one that gave
 it (or at :meth:`GroupConsumer.commit`), and only then may its offset be committed. So nothing is skipped; it may come
@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import Literal, Self
 
 from rmqkit.client.broker import BrokerClient
+from rmqkit.client.groupasked import Asked
 from rmqkit.client.groupcontrol import Control
 from rmqkit.client.grouplife import GroupLife
-from rmqkit.client.groupstate import Ask, GroupState, Jump
+from rmqkit.client.groupstate import GroupState, Jump
 from rmqkit.client.handling import Handling, Later, OnMessage, decode_batch
 from rmqkit.client.heartbeat import (
     ConsumeFromWhere,
@@ -31,7 +32,7 @@ from rmqkit.client.heartbeat import (
     new_client_id,
 )
 from rmqkit.client.heldqueue import Handed
-from rmqkit.client.lag import QueueLag, ask_lag
+from rmqkit.client.lag import QueueLag, ask_lag, wait_drained
 from rmqkit.client.membership import Membership
 from rmqkit.client.messagequeue import MessageQueue, retry_topic
 from rmqkit.client.offsets import FIRST, Begin, BrokerOffsets, LocalOffsets, first_offset
@@ -40,10 +41,7 @@ from rmqkit.client.routes import Routes
 from rmqkit.client.subscription import Sql92, read_subscriptions
 from rmqkit.errors import ClusterError, RmqkitError, UsageError
 from rmqkit.transport.pool import ChannelPool
-from rmqkit.waiting import Deadline, Pending, wait_until
-from rmqkit.wire.bodies import parse_reset_offsets
-from rmqkit.wire.codes import RequestCode
-from rmqkit.wire.frames import Command
+from rmqkit.waiting import Deadline
 from rmqkit.wire.messages import StoredMessage
 
 _FROM_WHERE = {
@@ -51,6 +49,12 @@ _FROM_WHERE = {
     "last": ConsumeFromWhere.LAST_OFFSET,
     "timestamp": ConsumeFromWhere.TIMESTAMP,
 }
+
+
+def check_positive(**numbers: float) -> None:
+    """Raise UsageError naming those that are not."""
+    if bad := [name for name, value in numbers.items() if value <= 0]:
+        raise UsageError(f"cannot be: {', '.join(bad)}", hint="sizes and times are positive")
 
 
 class GroupConsumer:
@@ -96,28 +100,24 @@ class GroupConsumer:
     ) -> None:
         check_group(group)
         wanted = read_subscriptions(topics)
-        numbers = {
-            "workers": workers,
-            "max_reconsume_times": max_reconsume_times + 1,
-            "buffer_messages": buffer_messages,
-            "buffer_bytes": buffer_bytes,
-            "timeout_s": timeout_s,
-            "join_timeout_s": join_timeout_s,
-            "give_up_s": give_up_s,
-            "close_timeout_s": close_timeout_s,
-        }
-        bad = [name for name, value in numbers.items() if value <= 0]
-        if bad or on_other_subscription not in ("raise", "warn"):
-            raise UsageError(
-                f"cannot be: {', '.join(bad) or f'on_other_subscription={on_other_subscription!r}'}",
-                hint="sizes and times are positive; on_other_subscription is 'raise' or 'warn'",
-            )
+        check_positive(
+            workers=workers,
+            max_reconsume_times=max_reconsume_times + 1,
+            buffer_messages=buffer_messages,
+            buffer_bytes=buffer_bytes,
+            timeout_s=timeout_s,
+            join_timeout_s=join_timeout_s,
+            give_up_s=give_up_s,
+            close_timeout_s=close_timeout_s,
+        )
+        if on_other_subscription not in ("raise", "warn"):
+            raise UsageError(f"cannot be: on_other_subscription={on_other_subscription!r}", hint="'raise' or 'warn'")
         if offsets_file is not None and not broadcast:
             raise UsageError("offsets_file without broadcast", hint="a shared group's offsets are kept by the brokers")
         self.group = group
         self.client_id = new_client_id()
-        self._pool = ChannelPool(connect_timeout_s=min(timeout_s, 2.0), on_request=self._on_request)
         self._state = GroupState()
+        self._pool = ChannelPool(connect_timeout_s=min(timeout_s, 2.0), on_request=Asked(group, self._state))
         self._model = MessageModel.BROADCASTING if broadcast else MessageModel.CLUSTERING
         every = wanted if broadcast else (*wanted, Subscription(retry_topic(group)))
         self._subscriptions = {each.topic: each for each in every}
@@ -330,18 +330,7 @@ class GroupConsumer:
 
         A message that was sent back and still waits for its delay is not seen. With :meth:`poll`, somebody must poll.
         """
-
-        def drained() -> bool | Pending:
-            self._check_open()
-            try:
-                behind = [each for each in self.lag() if each.behind > 0]
-            except RmqkitError as error:
-                if isinstance(error, UsageError):
-                    raise
-                return Pending(str(error))
-            return not behind or Pending(f"{sum(each.behind for each in behind)} behind", tuple(map(str, behind)))
-
-        wait_until(drained, label=f"{self.group} to have consumed everything", timeout_s=timeout_s, every_s=0.1)
+        wait_drained(self.lag, alive=self._check_open, group=self.group, timeout_s=timeout_s)
 
     # -- helpers
 
@@ -407,19 +396,3 @@ class GroupConsumer:
             )
         broker = BrokerClient(self._pool, self._master(queue), timeout_s=self._timeout_s)
         broker.send_back(message, group=self.group, delay_level=later.delay_level, max_times=self._max_times)
-
-    def _on_request(self, address: str, command: Command) -> Command | None:
-        """What brokers ask of members; called by whichever thread reads."""
-        del address
-        if command.code == RequestCode.NOTIFY_CONSUMER_IDS_CHANGED:
-            if command.ext.get("consumerGroup") == self.group:
-                self._state.ask(Ask.REBALANCE)
-            return Command.answer(command)
-        if command.code == RequestCode.RESET_CONSUMER_CLIENT_OFFSET:
-            if command.ext.get("group") == self.group:
-                offsets = parse_reset_offsets(command.body)
-                with self._state.lock:
-                    self._state.resets.append({MessageQueue(*queue): offset for queue, offset in offsets.items()})
-                    self._state.wake.notify_all()
-            return Command.answer(command)
-        return None

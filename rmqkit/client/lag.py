@@ -1,16 +1,18 @@
 """How far a group is behind, queue by queue.
 
-What belongs here: joining what masters say with what a member knows. What does not: waiting for it (``groupconsumer``).
+What belongs here: joining what masters say with what a member knows, and waiting for the end of it. What does not: the
+connection and the member's own offsets (``groupconsumer``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.messagequeue import RETRY_PREFIX, MessageQueue
-from rmqkit.errors import ClusterError, RemoteError
+from rmqkit.errors import ClusterError, RemoteError, RmqkitError, UsageError
+from rmqkit.waiting import Pending, wait_until
 from rmqkit.wire.codes import ResponseCode
 
 
@@ -69,3 +71,24 @@ def ask_lag(
             hint="a new leader leaves out what no online member subscribes to, until it has had a heartbeat",
         )
     return tuple(sorted(out, key=lambda one: one.queue.order))
+
+
+def wait_drained(
+    ask: Callable[[], Sequence[QueueLag]], *, alive: Callable[[], None], group: str, timeout_s: float
+) -> None:
+    """Wait until no queue is behind. What ``alive`` raises ends the wait; what ``ask`` does, is "not yet".
+
+    Raises :class:`~rmqkit.errors.WaitTimeoutError` that lists the queues that are behind.
+    """
+
+    def drained() -> bool | Pending:
+        alive()
+        try:
+            behind = [each for each in ask() if each.behind > 0]
+        except RmqkitError as error:
+            if isinstance(error, UsageError):
+                raise
+            return Pending(str(error))
+        return not behind or Pending(f"{sum(each.behind for each in behind)} behind", tuple(map(str, behind)))
+
+    wait_until(drained, label=f"{group} to have consumed everything", timeout_s=timeout_s, every_s=0.1)

@@ -1,4 +1,4 @@
-"""``Cluster``: a running RocketMQ DLedger cluster, started by the kit or only attached to.
+"""``Cluster``: a running RocketMQ DLedger cluster, started by the kit or attached to.
 
 What belongs here: one object that answers questions and acts on peers. How is in the neighbours: ``lifecycle``,
 ``readiness``, ``status``, ``peers``. Faults with their undoing are in ``rmqkit/faults``.
@@ -23,10 +23,18 @@ from rmqkit.cluster.images import DEFAULT_EDITION, build_info, image_name
 from rmqkit.cluster.lifecycle import find_containers, running
 from rmqkit.cluster.peers import Members, Peer, discover, from_spec
 from rmqkit.cluster.ports import reserve_block
+from rmqkit.cluster.project import containers_of_project
 from rmqkit.cluster.readiness import wait_caught_up, wait_ready
 from rmqkit.cluster.signals import sigterm_unwinds
 from rmqkit.cluster.status import ClusterStatus, GroupStatus, ask
-from rmqkit.errors import BrokerExitedError, EngineError, NoLeaderError, NotFoundError, ReadOnlyClusterError
+from rmqkit.errors import (
+    BrokerExitedError,
+    EngineError,
+    NoLeaderError,
+    NotFoundError,
+    ReadOnlyClusterError,
+    UsageError,
+)
 from rmqkit.topology.names import LABEL_RUN, LABEL_SPEC
 from rmqkit.topology.spec import NET_SERVICE, ClusterSpec, Topology, pod_ports_needed
 from rmqkit.transport.pool import ChannelPool
@@ -129,13 +137,36 @@ class Cluster:
 
     @classmethod
     @contextmanager
-    def attach(cls, namesrv: str | Sequence[str], *, timeout_s: float = 90.0) -> Iterator[Cluster]:
+    def attach(
+        cls, namesrv: str | Sequence[str], *, engine: Engine | None = None, project: str = "", timeout_s: float = 90.0
+    ) -> Iterator[Cluster]:
         """Attach to a running cluster by its NameServers (``host:port;host:port``). Read only: nothing is written,
-        and acts on its processes raise ReadOnlyClusterError. Raises ClusterError when nobody answers there."""
+        and acts on its processes raise ReadOnlyClusterError.
+
+        With ``engine`` and ``project`` (a Compose project on it, ``rocketmq-dledger`` for the kit's own file) the
+        brokers that run there can be acted on: killed, stopped, frozen, started. A fault that times the switch then
+        writes its probe messages there, too. Raises ClusterError when nobody answers, NotFoundError where the project
+        has none of the brokers.
+        """
+        if (engine is None) != (not project):
+            raise UsageError(
+                "engine= and project= go together: which Compose project runs the brokers, and on which engine",
+                hint='Cluster.attach(namesrv, engine=Engine.connect(), project="rocketmq-dledger")',
+            )
         nameservers = namesrv.replace(",", ";").split(";") if isinstance(namesrv, str) else list(namesrv)
         nameservers = [address.strip() for address in nameservers if address.strip()]
         with ChannelPool() as pool:
-            yield cls(members=discover(pool, nameservers), nameservers=nameservers, pool=pool, timeout_s=timeout_s)
+            members, containers = discover(pool, nameservers), None
+            if engine is not None:
+                members, containers = containers_of_project(engine, project, members)
+            yield cls(
+                members=members,
+                nameservers=nameservers,
+                pool=pool,
+                engine=engine,
+                containers=containers,
+                timeout_s=timeout_s,
+            )
 
     @classmethod
     @contextmanager
@@ -281,11 +312,11 @@ class Cluster:
                     hint="the lines above are its last; usual causes: a setting it refuses, too little memory",
                 )
 
-    # ---- acting (the kit's own clusters only): on a peer, or on a service by its Compose name ("namesrv0") ----
+    # ---- acting (with access to the engine): on a peer, or on a service by its Compose name ("namesrv0") ----
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The Compose services of the kit's own cluster; empty on attached ones."""
+        """The Compose services that can be acted on: all of the kit's own cluster, none where it is read only."""
         return tuple(sorted(self._containers))
 
     def container_of(self, target: Peer | str) -> str:
@@ -293,12 +324,15 @@ class Cluster:
         if self.engine is None or not self._containers:
             raise ReadOnlyClusterError(
                 f"cannot act on {target}: this cluster is attached to by its NameServer, and so read only",
-                hint="start one with the kit (rmqkit up, Cluster.start), or attach by run (Cluster.attach_run)",
+                hint="start one with the kit (rmqkit up, Cluster.start), attach by run (Cluster.attach_run), "
+                "or give access to its engine (Cluster.attach with engine= and project=)",
             )
         service = target.service if isinstance(target, Peer) else target
         if service not in self._containers:
             raise NotFoundError(
-                f"there is no service {service!r} in run {self.run}",
+                f"there is no service {service!r} in run {self.run}"
+                if self.run
+                else f"{target} has no container in the Compose project that this cluster is attached to with",
                 hint=f"services: {', '.join(self.services)}",
             )
         return self._containers[service]
@@ -311,6 +345,11 @@ class Cluster:
         A pod's addresses lie in the network of its ``net`` container; a host's are reached from anywhere that reaches
         the host. Raises ReadOnlyClusterError on attached clusters.
         """
+        if self._containers and self.spec is None:
+            raise ReadOnlyClusterError(
+                "the network of a cluster that the kit did not start is not known to it",
+                hint="use the host's, where its NameServers can be reached",
+            )
         if self._containers and self.spec is not None and self.spec.topology is Topology.HOST:
             return "host"
         return f"container:{self.container_of(NET_SERVICE)}"

@@ -65,6 +65,10 @@ class BuildRequest:
             )
         if self.source not in (None, "auto", "git", "release", "path"):
             raise UsageError(f"source {self.source!r} is unknown", hint="one of auto, git, release, path")
+        if self.checkout is not None and not self.checkout.is_dir():
+            raise UsageError(
+                f"there is no folder {self.checkout}", hint="name the folder that holds RocketMQ's top pom.xml"
+            )
         if self.checkout is not None and not (self.checkout / "pom.xml").is_file():
             raise UsageError(
                 f"{self.checkout} is not a checkout of RocketMQ: it has no pom.xml",
@@ -136,12 +140,7 @@ def build(request: BuildRequest, *, engine: Engine, on_line: Callable[[str], Non
                 raise UsageError("source path needs a checkout", hint="rmqkit build NAME --checkout DIR")
             staged = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="rmqkit-context-")))
             shutil.copytree(context, staged, dirs_exist_ok=True)
-            shutil.copytree(
-                request.checkout,
-                staged / "checkout",
-                dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("target", ".idea"),
-            )
+            stage_checkout(request.checkout, staged / "checkout")
             context = staged
         command = ["docker", "build", "--progress=plain", "-t", request.image]
         for key, value in args.items():
@@ -153,6 +152,34 @@ def build(request: BuildRequest, *, engine: Engine, on_line: Callable[[str], Non
             command += ["--network", request.network]
         _run_build([*command, str(context)], image=request.image, on_line=on_line)
     return build_info(engine, request.image)
+
+
+def stage_checkout(checkout: Path, folder: Path) -> None:
+    """Copy a local source tree into the build's context, without what Maven and IDEs made there.
+
+    ``.git`` goes along: BUILD-INFO.json has the commit from it. Links stay links. Raises ImageError naming what could
+    not be copied.
+    """
+    try:
+        shutil.copytree(
+            checkout,
+            folder,
+            dirs_exist_ok=True,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("target", ".idea"),
+        )
+    except shutil.Error as error:
+        failures = [f"{source}: {why}" for source, _, why in error.args[0]]
+        raise ImageError(
+            f"{len(failures)} files of the checkout {checkout} could not be copied into the build",
+            details=failures[:10],
+            hint="move them out of the tree, or make them readable",
+        ) from error
+    except OSError as error:
+        raise ImageError(
+            f"the checkout {checkout} could not be copied into the build: {error}",
+            hint="is the disk full, or a folder not readable?",
+        ) from error
 
 
 def _run_build(command: list[str], *, image: str, on_line: Callable[[str], None] | None) -> None:

@@ -105,7 +105,7 @@ def _run(
         with held_back():
             made = api.create_container(
                 config["Image"],
-                name=f"{run}-beside-{peer.id}-{os.getpid()}-{secrets.token_hex(3)}",
+                name=f"{run or 'rmqkit'}-beside-{peer.id}-{os.getpid()}-{secrets.token_hex(3)}",
                 entrypoint=list(command),
                 user=config["Config"]["User"],
                 # Those of the peer's container: whoever owns that owns this, should this process be killed in between.

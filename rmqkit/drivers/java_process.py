@@ -29,7 +29,7 @@ from typing import Any, Self
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.owner import LABEL_KEPT, Owner
 from rmqkit.drivers.java_outcomes import said
-from rmqkit.errors import DriverError, DriverMissingError, UsageError
+from rmqkit.errors import DriverError, DriverMissingError, ReadOnlyClusterError, UsageError
 from rmqkit.topology.names import LABEL_HOST, LABEL_OWNER_PID, LABEL_ROLE, LABEL_RUN
 from rmqkit.topology.spec import NET_SERVICE
 from rmqkit.waiting import Deadline
@@ -64,12 +64,15 @@ class Place:
         """In the cluster's network, with its image and its labels: what removes the cluster removes the driver.
 
         ``network`` names another one: ``host`` reaches a pod through its published ports. Raises
-        ReadOnlyClusterError for a cluster that was only attached to.
+        ReadOnlyClusterError for a cluster that the kit did not start.
         """
         network = network or cluster.network_mode
         any_of_it = cluster.container_of((*cluster.services, NET_SERVICE)[0])
-        assert cluster.spec is not None  # else container_of has raised
-        assert cluster.engine is not None
+        assert cluster.engine is not None  # else container_of has raised
+        if cluster.spec is None:
+            raise ReadOnlyClusterError(
+                "the image of a cluster that the kit did not start is unknown", hint="give image="
+            )
         theirs = cluster.engine.state(any_of_it).labels
         # The owner too is the cluster's: who owns a run is read from whichever of its containers comes first.
         labels = {name: theirs[name] for name in _OWNERSHIP if name in theirs}

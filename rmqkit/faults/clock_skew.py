@@ -30,6 +30,7 @@ class ClockSkew(PeerFault):
     """Set the clock of peers ``by_s`` seconds ahead of the machine's, or behind; felt within a second."""
 
     kind: ClassVar[str] = "clock-skew"
+    own_only: ClassVar[bool] = True
     target: str = "follower"
     by_s: float = 60.0
     dead_man_s: float = DEAD_MAN_S

@@ -35,6 +35,7 @@ class DiskFull(PeerFault):
     """
 
     kind: ClassVar[str] = "disk-full"
+    own_only: ClassVar[bool] = True
     ratio: float = 0.96
     dead_man_s: float = DEAD_MAN_S
 

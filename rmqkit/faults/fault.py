@@ -35,7 +35,12 @@ IN_WORDS = {
 
 READ_ONLY = (
     "this cluster is attached to by its NameServer, and so read only; "
-    "start one with the kit (rmqkit up, Cluster.start), or attach by run (Cluster.attach_run)"
+    "start one with the kit (rmqkit up, Cluster.start), attach by run (Cluster.attach_run), or give access to the "
+    "engine (Cluster.attach with engine= and project=)"
+)
+NOT_OURS = (
+    "the kit did not start this cluster, and knows its brokers' containers alone: no NameServers, networks, stores; "
+    "start one with the kit (rmqkit up, Cluster.start)"
 )
 
 
@@ -52,9 +57,14 @@ class Fault(abc.ABC):
     """Whether ``inject`` takes a few seconds at most: then signals are held back meanwhile. One that is not brief
     counts as injected from its beginning, and must leave nothing that only the returned undo would take back."""
 
+    own_only: ClassVar[bool] = False
+    """Whether it needs to know how the cluster was made: the kit's own clusters alone can have it."""
+
     def why_not(self, cluster: Cluster) -> str:
         """Why it cannot work on this cluster, and the mend, in words; "" if it can. Changes nothing."""
-        return "" if cluster.services else READ_ONLY
+        if not cluster.services:
+            return READ_ONLY
+        return NOT_OURS if self.own_only and cluster.spec is None else ""
 
     def check_names(self, cluster: Cluster) -> None:
         """Raise NotFoundError for a group, peer or NameServer that there is not, naming those that are. Asks nobody."""

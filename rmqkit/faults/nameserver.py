@@ -25,6 +25,7 @@ from rmqkit.faults.pause import freeze, thaw
 class NameServerFault(Fault):
     """A fault of NameServers: ``target`` is "all", "one" (which: by ``seed``) or a name as "namesrv0"."""
 
+    own_only: ClassVar[bool] = True
     target: str = "all"
     seed: int = 0
 

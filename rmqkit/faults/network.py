@@ -29,6 +29,7 @@ class NetworkFault(PeerFault):
     """A fault of the links of chosen peers. ``dead_man_s`` is after how many seconds its rules go by themselves."""
 
     kind: ClassVar[str] = "network"
+    own_only: ClassVar[bool] = True
     dead_man_s: float = DEAD_MAN_S
 
     def why_not(self, cluster: Cluster) -> str:

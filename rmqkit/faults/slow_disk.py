@@ -31,6 +31,7 @@ class SlowDisk(PeerFault):
     """Let peers force ``kib_per_s`` kibibytes a second to the disk of their store."""
 
     kind: ClassVar[str] = "slow-disk"
+    own_only: ClassVar[bool] = True
     kib_per_s: int = 64
     dead_man_s: float = DEAD_MAN_S
 

@@ -23,20 +23,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from rmqkit.errors import (
-    ConnectionLostError,
-    RequestTimeoutError,
-    TransportError,
-    WireError,
-)
+from rmqkit.errors import TransportError, WireError
 from rmqkit.transport.dial import dial, reason
+from rmqkit.transport.failure import LOST_HINT, Failure, timed_out
 from rmqkit.transport.incoming import Incoming, OnRequest
 from rmqkit.transport.ticket import Done, Ticket
-from rmqkit.wire.codes import request_name
 from rmqkit.wire.frames import Command, FrameDecoder, Request
 
 DEFAULT_CONNECT_TIMEOUT_S = 3.0
@@ -79,7 +73,7 @@ class Channel:
         self._incoming = Incoming(address, on_request)
         self._outbox: deque[bytes] = deque()  # our answers; written by whoever has the writer's lock
         self._retired = False
-        self._failure: _Failure | None = None
+        self._failure: Failure | None = None
         self._closed = False
 
     @classmethod
@@ -215,7 +209,7 @@ class Channel:
 
     def _fail(self, what: str, *, hint: str = "", garbage: WireError | None = None) -> None:
         if self._failure is None:
-            self._failure = _Failure(self.address, what, hint, garbage)
+            self._failure = Failure(self.address, what, hint, garbage)
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)  # wakes whoever reads it
         for ticket in (*self._tickets.values(), *self._sleepers.values()):
@@ -333,11 +327,11 @@ class Channel:
         except BlockingIOError:
             return
         except OSError as error:
-            self._fail(f"the connection broke ({reason(error)})", hint=_LOST_HINT)
+            self._fail(f"the connection broke ({reason(error)})", hint=LOST_HINT)
             return
         if not count:
             cut = f" in the middle of a frame ({self._decoder.buffered} bytes of it)"
-            self._fail(f"the peer closed the connection{cut if self._decoder.buffered else ''}", hint=_LOST_HINT)
+            self._fail(f"the peer closed the connection{cut if self._decoder.buffered else ''}", hint=LOST_HINT)
             return
         try:
             for command in self._decoder.feed(self._view[:count]):
@@ -376,31 +370,4 @@ class Channel:
         return self._failure.error(request_sent=request_sent)
 
     def _timed_out(self, code: int, timeout_s: float, *, sent: bool, why: str) -> TransportError:
-        return RequestTimeoutError(
-            f"{self.address} gave no answer to request {request_name(code)} within {timeout_s:.3g} s ({why})",
-            address=self.address,
-            request_sent=sent,
-            hint="a peer that does not know a request code gives no answer at all; otherwise it is paused,"
-            " cut off or overloaded",
-        )
-
-
-_LOST_HINT = "the process ended, or (behind Docker's port proxy) nothing listens there any more"
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """Why a channel is broken for good; each request in flight gets an error of its own from it."""
-
-    address: str
-    what: str
-    hint: str
-    garbage: WireError | None
-
-    def error(self, *, request_sent: bool) -> Exception:
-        if self.garbage is not None:
-            kind, seen = type(self.garbage), self.garbage
-            return kind(f"{self.address}: {seen.what}", hint=seen.hint, details=seen.details)
-        return ConnectionLostError(
-            f"{self.address}: {self.what}", address=self.address, request_sent=request_sent, hint=self.hint
-        )
+        return timed_out(self.address, code, timeout_s, sent=sent, why=why)

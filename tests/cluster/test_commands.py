@@ -11,7 +11,9 @@ import pytest
 
 from rmqkit.checks import VerdictStatus, judge
 from rmqkit.cluster import Cluster
+from rmqkit.cluster.engine import Engine
 from rmqkit.history import History
+from rmqkit.topology.names import LABEL_RUN
 
 pytestmark = [pytest.mark.cluster, pytest.mark.failover]
 
@@ -81,3 +83,36 @@ def test_status_says_what_the_tutorials_own_tool_says(healthy_cluster: Cluster) 
         (group["cluster"], group["name"], str(peer["broker_id"]), peer["address"], peer["version"])
         for peer in group["peers"]
     } == rows
+
+
+@pytest.mark.long
+def test_two_groups_and_three_nameservers_come_up_whole_and_go(rmq_edition: str, rmq_engine: Engine) -> None:
+    wanted = ("--edition", rmq_edition, "--groups", "2", "--nameservers", "3", "--timeout", "240")
+    said_up = json.loads(rmqkit("up", *wanted, "--json", timeout_s=400).stdout)
+    run = said_up["run"]
+    try:
+        assert len(set(said_up["namesrv"].split(";"))) == 3
+        said = json.loads(rmqkit("status", "--run", run, "--json").stdout)
+        assert said["healthy"]
+        assert [group["name"] for group in said["groups"]] == ["RaftNode00", "RaftNode01"]
+        assert [[peer["id"] for peer in group["peers"]] for group in said["groups"]] == [["n0", "n1", "n2"]] * 2
+        addresses = {peer["address"] for group in said["groups"] for peer in group["peers"]}
+        assert len(addresses) == 6
+        for server in said["nameservers"]:
+            assert {address for ids in server["table"].values() for address in ids.values()} == addresses
+        assert len(said["nameservers"]) == 3
+        assert len(things_of_run(rmq_engine, run)) > 10, "six brokers, three NameServers, their network and stores"
+    finally:
+        rmqkit("down", run)
+    assert things_of_run(rmq_engine, run) == []
+    assert run not in rmqkit("status", "--list").stdout
+
+
+def things_of_run(engine: Engine, run: str) -> list[str]:
+    """Containers, volumes and networks of a run, by their labels."""
+    filters = {"label": f"{LABEL_RUN}={run}"}
+    api = engine.client.api
+    volumes = [each["Name"] for each in api.volumes(filters=filters)["Volumes"] or ()]
+    return [
+        each["Id"] for each in (*api.containers(all=True, filters=filters), *api.networks(filters=filters))
+    ] + volumes

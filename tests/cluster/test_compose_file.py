@@ -26,7 +26,10 @@ from rmqkit.client.broker import BrokerClient
 from rmqkit.client.nameserver import NameServerClient
 from rmqkit.client.outcomes import Receipt
 from rmqkit.client.producer import Producer
-from rmqkit.errors import RmqkitError
+from rmqkit.cluster import Cluster
+from rmqkit.cluster.engine import Engine
+from rmqkit.errors import ReadOnlyClusterError, RmqkitError
+from rmqkit.faults import kill_leader
 from rmqkit.topology.committed import committed_compose
 from rmqkit.topology.spec import ClusterSpec
 from rmqkit.transport.pool import ChannelPool
@@ -255,6 +258,28 @@ def test_up_brings_a_cluster_on_the_stock_ports_that_keeps_its_messages_over_dow
         registered(pool, "127.0.0.1:9876")
         second = acknowledged(pool, "127.0.0.1:9876", b"y")
         assert second.queue_offset > first.queue_offset
+        its_leader_is_killed_and_comes_back(running)
+
+
+def its_leader_is_killed_and_comes_back(running: Project) -> None:
+    """The kit did not start this cluster: it may look at it, and act on it where it is told which project it is.
+
+    Docker takes a kill through its API for a stop, so the file's restart policy leaves the victim to the kit.
+    """
+    with Cluster.attach("127.0.0.1:9876") as cluster:
+        cluster.wait_ready()
+        with pytest.raises(ReadOnlyClusterError):
+            cluster.kill(cluster.leader())
+    with (
+        Engine.connect() as engine,
+        Cluster.attach("127.0.0.1:9876", engine=engine, project=running.name) as cluster,
+    ):
+        before = cluster.leader()
+        with kill_leader(cluster) as failover:
+            assert failover.victim == before != failover.successor
+            assert not cluster.state(before).running
+        assert cluster.state(before).running
+        assert cluster.status(timeout_s=10).groups[0].raft_leader == failover.successor
 
 
 def test_up_builds_a_missing_image_before_it_makes_a_container(tmp_path: Path) -> None:

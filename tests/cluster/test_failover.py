@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any
+
 import pytest
 from audits import assert_nothing_lost, term_of
 
 from rmqkit.checks import longest_gap_s
 from rmqkit.client.outcomes import OutcomeUnknown, Receipt, Refused
 from rmqkit.cluster import Cluster
-from rmqkit.faults import kill_leader, kill_peers, stop_leader
+from rmqkit.faults import Failover, kill_leader, kill_peers, stop_leader
 from rmqkit.fixtures.helpers import RmqAdmin, RmqConsumer, RmqProducer
 from rmqkit.history import History
 from rmqkit.load import SteadyTraffic, read_back
@@ -150,3 +157,44 @@ def test_a_graceful_stop_of_the_leader_loses_nothing_but_is_no_handover(
     # Nobody votes before heartbeats have been missing for some seconds: a stop hands nothing over.
     assert failover.at("elected") > 3.0
     assert longest_gap_s(history) > 3.0
+
+
+def test_a_graceful_stop_takes_a_time_of_its_own_before_the_same_election_as_after_a_kill(
+    healthy_cluster: Cluster,
+) -> None:
+    killed, died_s, code = taken_out(healthy_cluster, kill_leader)
+    assert code == 128 + signal.SIGKILL
+    assert died_s < killed.at("elected")
+    stopped, ended_s, code = taken_out(healthy_cluster, stop_leader)
+    assert code == 128 + signal.SIGTERM
+    assert stopped.victim == killed.successor
+    for failover in (killed, stopped):
+        assert failover.successor != failover.victim
+        assert {phase.name for phase in failover.phases} == {"injected", "elected", "serves", "registered", "acked"}
+    # The broker closes its ports to clients at once (BrokerController.shutdown), but is its group's leader for another
+    # second at least, which DefaultMessageStore.shutdown sleeps before it ends Raft. Only from then on are heartbeats
+    # missing, and nobody votes before they have been missing for as long as after a kill.
+    assert ended_s > 1.0
+    assert killed.at("elected") > 3.0
+    assert stopped.at("elected") > 1.0 + 3.0
+
+
+def taken_out(cluster: Cluster, how: Callable[..., AbstractContextManager[Failover]]) -> tuple[Failover, float, int]:
+    """The switch, the seconds from the signal to the end of the victim's process, and its exit code."""
+    assert cluster.engine is not None
+    history = History()
+    with how(cluster, history=history) as failover:
+        victim = cluster.container_of(failover.victim)
+
+        def ended() -> dict[str, Any] | Pending:
+            state: dict[str, Any] = cluster.engine.client.api.inspect_container(victim)["State"]  # type: ignore[union-attr]
+            return Pending("it still runs") if state["Running"] else state
+
+        state = wait_until(ended, label=f"{failover.victim} has ended", timeout_s=60)
+        (injected,) = [fault for fault in history.faults if fault.step == "injected"]
+        signalled = history.wall_start + (injected.at_ns - history.start_ns) / 1e9 - failover.at("injected")
+        # Engines write nanoseconds, which Python does not read.
+        at = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z$", r"\1+00:00", state["FinishedAt"])).timestamp()
+    healthy = cluster.status(timeout_s=10).groups[0]
+    assert next(view for view in healthy.peers if view.peer == failover.victim).role == "SLAVE"
+    return failover, at - signalled, int(state["ExitCode"])

@@ -1,4 +1,4 @@
-"""The plugin in other people's suites, for real: in parallel workers, and on a cluster that already runs."""
+"""The plugin in other people's suites, for real: in parallel workers, on a running cluster, with fresh ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from rmqkit.cluster import Cluster
+from rmqkit.cluster.engine import Engine
+from rmqkit.topology.names import LABEL_RUN
 
 pytestmark = pytest.mark.cluster
 
@@ -68,4 +70,39 @@ def test_a_running_cluster_is_used_by_its_nameserver_and_left_as_it_was(
     )
     result = pytester.runpytest_subprocess("--strict-markers", "--rmq-namesrv", rmq_cluster.namesrv_addr, timeout=120)
     result.assert_outcomes(passed=2)
+    assert rmq_cluster.status(timeout_s=10).healthy
+
+
+def test_a_fresh_cluster_is_one_tests_own_and_gone_after_it_however_broken(
+    pytester: pytest.Pytester, rmq_cluster: Cluster, rmq_engine: Engine, rmq_edition: str
+) -> None:
+    """Beside a cluster that is up, which is left alone: the one that this run attaches to."""
+    pytester.makepyfile(
+        """
+        from pathlib import Path
+        from rmqkit.topology.names import LABEL_RUN
+
+        def test_breaks_it_for_good(rmq_fresh_cluster):
+            Path("broken").write_text(rmq_fresh_cluster.run)
+            for peer in rmq_fresh_cluster.peers:
+                rmq_fresh_cluster.kill(peer)
+            assert not rmq_fresh_cluster.status(timeout_s=10).healthy
+
+        def test_has_another(rmq_fresh_cluster, rmq_cluster, rmq_engine):
+            assert rmq_engine.containers({LABEL_RUN: Path("broken").read_text()}) == []
+            assert rmq_fresh_cluster.status(timeout_s=10).healthy
+            assert rmq_cluster.status(timeout_s=10).healthy
+            ports = {peer.address for peer in rmq_fresh_cluster.peers}
+            assert not ports & {peer.address for peer in rmq_cluster.peers}
+            Path("other").write_text(rmq_fresh_cluster.run)
+            Path("build").write_text(rmq_fresh_cluster.build_info().edition)
+        """
+    )
+    options = ("--rmq-edition", rmq_edition, "--rmq-namesrv", rmq_cluster.namesrv_addr)
+    result = pytester.runpytest_subprocess(*options, timeout=300)
+    result.assert_outcomes(passed=2)
+    runs = [(pytester.path / name).read_text() for name in ("broken", "other")]
+    assert len({*runs, rmq_cluster.run}) == 3
+    assert [rmq_engine.containers({LABEL_RUN: run}) for run in runs] == [[], []]
+    assert (pytester.path / "build").read_text() == rmq_edition
     assert rmq_cluster.status(timeout_s=10).healthy

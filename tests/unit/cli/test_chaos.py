@@ -58,9 +58,10 @@ class Chaos:
 @pytest.fixture
 def chaos(monkeypatch: pytest.MonkeyPatch) -> Chaos:
     scenario = Chaos()
-    members = from_spec(ClusterSpec.pod(base_port=20000, name="t"))
+    spec = ClusterSpec.pod(base_port=20000, name="t")
     cluster: Any = SimpleNamespace(
-        members=members,
+        members=from_spec(spec),
+        spec=spec,
         services=("n0", "n1", "n2"),
         build_info=lambda: None,
         status=lambda: SimpleNamespace(group=lambda name: SimpleNamespace(summary=f"{name}: all agree")),
@@ -73,7 +74,7 @@ def chaos(monkeypatch: pytest.MonkeyPatch) -> Chaos:
         yield cluster
 
     monkeypatch.setattr("rmqkit.cli.chaos.chaos", scenario)
-    monkeypatch.setattr("rmqkit.cli.chaos.started_or_own", up)
+    monkeypatch.setattr("rmqkit.cli.proof.started_or_own", up)
     return scenario
 
 

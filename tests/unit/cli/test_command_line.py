@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,7 @@ def test_the_version_is_the_packages(ran: Callable[..., Ran]) -> None:
         (["no-such-command"], "No such command 'no-such-command'"),
         (["status", "--no-such-option"], "No such option: --no-such-option"),
         (["status", "--json", "--watch"], "--json and --watch do not go together"),
+        (["kill-leader", "--project", "p"], "--project says where the brokers of --namesrv run"),
         (["down", "run-1", "--all"], "give one of RUN, --all and --stale"),
         (["down", "--all", "--stale"], "give one of RUN, --all and --stale"),
         (["up", "--timeout", "soon"], "Invalid value for '--timeout'"),
@@ -166,7 +168,7 @@ def test_the_version_is_the_packages(ran: Callable[..., Ran]) -> None:
         (["kill-leader", "--namesrv", "127.0.0.1:99999"], "not an address: '127.0.0.1:99999'"),
         (["build", "not an edition"], "edition 'not an edition' is neither a version nor a git ref"),
         (["build", "--source", "zip"], "source 'zip' is unknown"),
-        (["build", "--checkout", "/nonexistent"], "/nonexistent is not a checkout of RocketMQ"),
+        (["build", "--checkout", "/nonexistent"], "there is no folder /nonexistent"),
         (["build", "--ca-bundle", "/nonexistent"], "option ca-bundle: /nonexistent is not a file"),
     ],
     ids=lambda value: " ".join(value).replace(os.sep, "|") if isinstance(value, list) else "",
@@ -225,6 +227,26 @@ def test_a_nameserver_that_does_not_answer_is_the_clusters_fault(ran: Callable[.
 
 
 @pytest.mark.parametrize(
+    ("options", "access"),
+    [((), (None, "")), (("--project", "theirs"), ("the engine", "theirs"))],
+    ids=["looked at only", "with its project"],
+)
+def test_a_leader_is_killed_with_the_access_that_is_named(
+    ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], access: tuple[object, str]
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def attach(namesrv: str, *, engine: object, project: str, timeout_s: float) -> Any:
+        asked.append((namesrv, engine, project, timeout_s))
+        raise NotFoundError("nobody")
+
+    monkeypatch.setattr("rmqkit.cli.kill_leader.Engine.connect", lambda: nullcontext("the engine"))
+    monkeypatch.setattr("rmqkit.cli.kill_leader.Cluster.attach", attach)
+    assert ran("kill-leader", "--namesrv", "h:1", "--timeout", "7", *options)[0] == EXIT_USAGE
+    assert asked == [("h:1", *access, 7.0)]
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [
         (UsageError("x"), 2),
@@ -254,7 +276,7 @@ def test_the_exit_code_says_who_is_at_fault(error: RmqkitError, code: int) -> No
 
 
 def test_ctrl_c_is_exit_code_130_and_no_traceback(ran: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(**_: object) -> int:
+    def interrupted(*_: object, **__: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("rmqkit.cli.drill.run", interrupted)

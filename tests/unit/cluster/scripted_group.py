@@ -16,6 +16,12 @@ PEERS = N0, N1, N2 = tuple(
 )
 MEMBERS = Members(PEERS)
 
+IDLE = {"dispatchBehindBytes": "0", "putTps": "", "getTransferedTps": "", "pageCacheLockTimeMills": "0"} | {
+    f"{kind}ThreadPoolQueue{what}": "0" for kind in ("send", "pull") for what in ("Size", "HeadWaitTimeMills")
+}
+IDLE |= {"earliestMessageTimeStamp": "-1", "commitLogDiskRatio": "0.18"}
+"""What a broker without messages and traffic says of itself, as far as status asks."""
+
 
 class ScriptedGroup:
     """Healthy, with n0 as its leader, until a test says otherwise.
@@ -74,7 +80,7 @@ class ScriptedGroup:
         return Command.answer(command, body=f"brokerRole={role}\nbrokerId={number}\n".encode())
 
     def _runtime(self, name: str, command: Command) -> Command:
-        table = {"commitLogMaxOffset": str(self.positions[name]), "dispatchBehindBytes": "0"}
+        table = {**IDLE, "commitLogMaxOffset": str(self.positions[name])}
         return Command.answer(command, body=json.dumps({"table": table}).encode())
 
     def _send(self, name: str, command: Command) -> Command:

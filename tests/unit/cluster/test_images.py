@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,83 @@ def test_a_build_of_a_path_needs_the_path() -> None:
     engine: Any = NoImages()
     with pytest.raises(UsageError, match="source path needs a checkout"):
         images.build(BuildRequest(edition="mine", source="path"), engine=engine)
+
+
+def test_a_folder_that_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=rf"there is no folder {tmp_path / 'gone'}"):
+        BuildRequest(edition="mine", checkout=tmp_path / "gone")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A source tree as people have it: a clone, built and opened in an IDE before."""
+    tree = tmp_path / "rocketmq"
+    for name in ("pom.xml", "store/src/A.java", "store/target/classes/A.class", ".git/HEAD", ".idea/workspace.xml"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(name, encoding="utf-8")
+    return tree
+
+
+@pytest.fixture
+def context_seen(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """What `docker build` finds in its context: path to content, or to where a link points."""
+    seen: list[dict[str, str]] = []
+
+    def look(command: list[str], **_: object) -> None:
+        folder = Path(command[-1])
+        found = [each for each in folder.rglob("*") if each.is_symlink() or each.is_file()]
+        seen.append(
+            {
+                str(each.relative_to(folder)): f"-> {each.readlink()}" if each.is_symlink() else each.read_text("utf-8")
+                for each in found
+            }
+        )
+
+    monkeypatch.setattr(images, "_run_build", look)
+    monkeypatch.setattr(images, "build_info", lambda *_: None)
+    return seen
+
+
+def build_of(checkout: Path) -> None:
+    engine: Any = NoImages()
+    images.build(BuildRequest(edition="mine", checkout=checkout), engine=engine)
+
+
+def test_a_checkout_goes_into_the_build_without_what_was_made_in_it(
+    checkout: Path, context_seen: list[dict[str, str]]
+) -> None:
+    before = sorted(checkout.rglob("*"))
+    build_of(checkout)
+    (seen,) = context_seen
+    theirs = {name.removeprefix("checkout/") for name in seen if name.startswith("checkout/")}
+    # The commit that BUILD-INFO.json names is read from .git.
+    assert theirs == {"README.txt", "pom.xml", "store/src/A.java", ".git/HEAD"}
+    assert "Dockerfile" in seen
+    assert sorted(checkout.rglob("*")) == before
+
+
+def test_links_of_a_checkout_stay_links_wherever_they_point(
+    checkout: Path, context_seen: list[dict[str, str]], tmp_path: Path
+) -> None:
+    """Followed, the one would copy without end, the other fail, the third bring in what is not of the tree."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").touch()
+    for name, target in {"loop": ".", "gone": "no-such-file", "out": "../outside"}.items():
+        (checkout / name).symlink_to(target)
+    build_of(checkout)
+    links = {name: text for name, text in context_seen[0].items() if text.startswith("-> ")}
+    assert links == {"checkout/loop": "-> .", "checkout/gone": "-> no-such-file", "checkout/out": "-> ../outside"}
+
+
+def test_a_checkout_may_be_named_by_a_link(checkout: Path, context_seen: list[dict[str, str]], tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(checkout)
+    build_of(tmp_path / "link")
+    assert context_seen[0]["checkout/pom.xml"] == "pom.xml"
+
+
+def test_what_cannot_be_copied_is_named(checkout: Path, context_seen: list[dict[str, str]]) -> None:
+    os.mkfifo(checkout / "pipe")
+    with pytest.raises(ImageError, match="1 files of the checkout") as caught:
+        build_of(checkout)
+    assert "pipe" in caught.value.details[0]
+    assert context_seen == []

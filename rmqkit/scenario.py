@@ -169,6 +169,7 @@ class ChaosResult:
                 {
                     "fault": each.fault.kind,
                     "target": each.target,
+                    "packets": each.packets,
                     "timeline": [{"phase": phase.name, "at_s": round(phase.at_s, 4)} for phase in each.phases],
                 }
                 for each in self.injections

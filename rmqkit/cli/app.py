@@ -263,6 +263,42 @@ def report(
 
 
 @app.command()
+def check(
+    path: Annotated[Path, typer.Argument(metavar="DIR", help="a folder that --report or a failed test left")],
+    *,
+    max_outage: MaxOutage = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="add the verdict as Markdown to this file, a CI system's summary")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Judge what a run left from its folder alone, with no cluster; also a history by itself."""
+    from rmqkit.cli import check as command  # noqa: PLC0415
+
+    return command.run(path=path, max_outage=max_outage, markdown=markdown, as_json=as_json)
+
+
+@app.command()
+def replay(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="a folder that --report of drill or chaos left")],
+    *,
+    history: Annotated[Path | None, typer.Option(help="write every operation to this file as JSON lines")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
+    ] = None,
+    max_outage: MaxOutage = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> int:
+    """Do again what a run did: the same faults in the same order on the same edition; verdict of the new run."""
+    from rmqkit.cli import replay as command  # noqa: PLC0415
+
+    return command.run(
+        directory=directory, history=history, report=report, max_outage=max_outage, timeout=timeout, as_json=as_json
+    )
+
+
+@app.command()
 def logs(
     target: Annotated[str | None, typer.Argument(help="peer or service (n0, namesrv0); default: all")] = None,
     *,

@@ -23,6 +23,7 @@ from rmqkit.faults.schedule import possible
 from rmqkit.history import History
 from rmqkit.scenario import ChaosResult, DrillPlan, chaos
 from rmqkit.settings import DEFAULT_EDITION
+from rmqkit.topology.spec import ClusterSpec
 
 DEFAULT_SECONDS = 60.0
 DEFAULT_RATE = 200.0
@@ -46,8 +47,13 @@ def run(
     max_outage: float | None,
     timeout: float | None,
     as_json: bool,
+    spec: ClusterSpec | None = None,
+    replayed: str = "",
 ) -> int:
-    """Carry the schedule out; the exit code is the verdict's."""
+    """Carry the schedule out; the exit code is the verdict's.
+
+    ``spec``: of another cluster than the edition's usual one. ``replayed``: the command that repeats this run.
+    """
     if not rate > 0 or threads < 1:
         raise UsageError("--rate and --threads must be positive", hint="for example --rate 100 --threads 4")
     if schedule is not None and (seed, duration, faults) != (None, None, None):
@@ -72,6 +78,7 @@ def run(
         "edition": chosen.edition,
         "rate": rate,
         "threads": threads,
+        "timeout_s": chosen.timeout_s,
     }
     with ExitStack() as stack:
         stack.enter_context(sigterm_unwinds())
@@ -80,7 +87,7 @@ def run(
         )
         if history is not None:
             stack.callback(export_history, record, history)
-        again = _Again(
+        again: object = replayed or _Again(
             source,
             {
                 "edition": chosen.edition if run is None and chosen.edition != DEFAULT_EDITION else None,
@@ -94,7 +101,7 @@ def run(
         )
         step(f"this run again: {again}")
         stack.enter_context(_says_how_to_repeat(again))
-        cluster = stack.enter_context(started_or_own(run, chosen, step))
+        cluster = stack.enter_context(started_or_own(run, chosen, step, spec=spec))
         build = str(cluster.build_info())
         name = cluster.members.of(group)[0].group
         step(f"{cluster.status().group(name).summary} ({build})")
@@ -103,6 +110,7 @@ def run(
             say(f"  {line}")
         plan = DrillPlan(rate=rate, threads=threads, max_outage_s=max_outage or 0.0)
         told.of(cluster, group=name, plan=plan)
+        stack.enter_context(told.watching(cluster, schedule=planned))
         result = chaos(cluster, planned, group=name, plan=plan, history=record, on_step=step)
         facts = result.as_dict()
         told.ended(
@@ -190,7 +198,7 @@ def _read(path: Path) -> Schedule:
 
 
 @contextmanager
-def _says_how_to_repeat(again: _Again) -> Iterator[None]:
+def _says_how_to_repeat(again: object) -> Iterator[None]:
     """Every failure says by which seed it comes again."""
     try:
         yield
@@ -199,7 +207,7 @@ def _says_how_to_repeat(again: _Again) -> Iterator[None]:
         raise
 
 
-def _text(result: ChaosResult, build: str, again: _Again) -> list[str]:
+def _text(result: ChaosResult, build: str, again: object) -> list[str]:
     numbers = result.verdict.numbers
     phases = ", ".join(f"{numbers[f'acknowledged_{when}_fault']} {when}" for when in ("before", "during", "after"))
     return [

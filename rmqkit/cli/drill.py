@@ -13,6 +13,7 @@ from rmqkit.cluster.signals import sigterm_unwinds
 from rmqkit.errors import UsageError
 from rmqkit.history import History
 from rmqkit.scenario import DrillPlan, DrillResult, drill
+from rmqkit.topology.spec import ClusterSpec
 
 FAILOVER = ("victim", "successor", "elections", "timeline", "unread")
 """What a report keeps of the drill beside its verdict."""
@@ -31,8 +32,9 @@ def run(
     max_outage: float | None,
     timeout: float | None,
     as_json: bool,
+    spec: ClusterSpec | None = None,
 ) -> int:
-    """Run the drill; the exit code is the verdict's."""
+    """Run the drill; the exit code is the verdict's. ``spec``: of another cluster than the edition's usual one."""
     if not rate > 0 or threads < 1 or acked < 1:
         raise UsageError("--rate, --threads and --acked must be positive", hint="for example --rate 200 --threads 4")
     check_max_outage(max_outage)
@@ -58,7 +60,7 @@ def run(
         if history is not None:
             # Also when the drill fails: then it is wanted most.
             stack.callback(export_history, record, history)
-        cluster = stack.enter_context(started_or_own(run, chosen, step))
+        cluster = stack.enter_context(started_or_own(run, chosen, step, spec=spec))
         build = str(cluster.build_info())
         name = cluster.members.of(group)[0].group
         step(f"{cluster.status().group(name).summary} ({build})")
@@ -66,6 +68,7 @@ def run(
             rate=rate, threads=threads, acked_before=acked, acked_after=acked, max_outage_s=max_outage or 0.0
         )
         told.of(cluster, group=name, plan=plan)
+        stack.enter_context(told.watching(cluster))
         result = drill(cluster, group=name, plan=plan, history=record, on_step=step)
         facts = result.as_dict()
         told.ended(result.verdict, failover={name: facts[name] for name in FAILOVER}, lost=facts["lost"])

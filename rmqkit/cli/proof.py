@@ -14,6 +14,7 @@ from rmqkit.cluster.cluster import Cluster
 from rmqkit.errors import MachineError, UsageError
 from rmqkit.history import History
 from rmqkit.settings import Settings
+from rmqkit.topology.spec import ClusterSpec
 
 
 def steps() -> Callable[[str], None]:
@@ -23,14 +24,16 @@ def steps() -> Callable[[str], None]:
 
 
 @contextmanager
-def started_or_own(run: str | None, chosen: Settings, step: Callable[[str], None]) -> Iterator[Cluster]:
-    """The kit's cluster of that run; without one, a new one that is taken down at the end."""
+def started_or_own(
+    run: str | None, chosen: Settings, step: Callable[[str], None], *, spec: ClusterSpec | None = None
+) -> Iterator[Cluster]:
+    """The kit's cluster of that run; without one, a new one (of ``spec``, if given) that is taken down at the end."""
     if run is not None:
         with own_cluster(run, timeout_s=chosen.timeout_s) as cluster:
             yield cluster
         return
     step(f"starting a cluster of edition {chosen.edition}")
-    with Cluster.start(edition=chosen.edition, timeout_s=chosen.timeout_s) as cluster:
+    with Cluster.start(spec, edition=chosen.edition, timeout_s=chosen.timeout_s) as cluster:
         yield cluster
 
 

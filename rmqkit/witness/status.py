@@ -1,0 +1,64 @@
+"""Samples of a cluster's status, taken in the background and written as JSON lines while they come."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rmqkit.cluster.cluster import Cluster
+
+EVERY_S = 1.0
+
+
+class StatusSamples:
+    """Use it with ``with``: a sample when it begins, one every ``every_s`` seconds, one when it ends.
+
+    Each is a line of the new file ``path``: ``at_ns`` of the monotonic clock that the history has, ``at`` in UTC, and
+    what ``rmqkit status --json`` prints. Asking writes nothing to the cluster and takes it some milliseconds. A sample
+    that cannot be taken is a line with ``error``; one that cannot be written ends the sampling, and nothing else:
+    ``trouble`` then says why.
+    """
+
+    def __init__(self, cluster: Cluster, path: Path, *, every_s: float = EVERY_S) -> None:
+        self._cluster = cluster
+        self._path = path
+        self._every_s = every_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="rmqkit-status-samples", daemon=True)
+        self.trouble = ""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        # A sample of peers that are frozen takes as long as its time-out, two seconds.
+        self._thread.join(timeout=10)
+
+    def _work(self) -> None:
+        try:
+            with self._path.open("x", encoding="utf-8") as out:
+                last = False
+                while True:
+                    out.write(json.dumps(self._sample()) + "\n")
+                    out.flush()
+                    if last:
+                        return
+                    last = self._over.wait(self._every_s)
+        except OSError as error:
+            self.trouble = f"{self._path.name} could not be written: {error}"
+
+    def _sample(self) -> dict[str, object]:
+        at = {"at_ns": time.monotonic_ns(), "at": datetime.now(tz=UTC).isoformat(timespec="milliseconds")}
+        try:
+            return {**at, **self._cluster.status().as_dict()}
+        except Exception as error:  # noqa: BLE001 - a sample is no reason to end a run
+            return {**at, "error": f"{type(error).__name__}: {error}"}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from rmqkit.cli.common import say, show
-from rmqkit.cli.proof import check_max_outage
+from rmqkit.cli.proof import bounds, check_max_outage
 from rmqkit.errors import MachineError, UsageError
 from rmqkit.report import Checked, check
 
@@ -34,6 +34,7 @@ def _text(checked: Checked) -> list[str]:
             f"{numbers['sent']} sends: {numbers['acknowledged']} acknowledged ({phases} the faults), "
             f"{numbers['refused']} refused, {numbers['unknown']} unknown"
         ),
+        *(bounds(each) for each in checked.outages),
         f"{numbers['read']} messages read back from {numbers['replicas']} replicas",
         *(["", *notes] if notes else []),
         "",

@@ -7,11 +7,11 @@ verdict (``checks``), drawing (``report``), which both take nothing but whole ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rmqkit.checks import Thresholds, Verdict, VerdictStatus, judge
+from rmqkit.checks import Outage, Thresholds, Verdict, VerdictStatus, judge, outages
 from rmqkit.checks.findings import Finding
 from rmqkit.errors import UsageError
 from rmqkit.history import History
@@ -19,7 +19,6 @@ from rmqkit.report import evidence as on_disk
 from rmqkit.report.markdown import markdown
 
 _SHOWN = 5
-_NO_SUMMARY: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +35,9 @@ class Checked:
     thresholds: Thresholds
     recorded: str | None
     judged_then: bool
+    outages: tuple[Outage, ...] = ()
     changed: tuple[str, ...] = ()
-    summary: Mapping[str, Any] = _NO_SUMMARY
+    summary: Mapping[str, Any] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     written_at: str = ""
 
@@ -58,6 +58,7 @@ class Checked:
             "title": self.title,
             "verdict": self.verdict.as_dict(),
             "recorded": self.recorded,
+            "outages": [asdict(each) for each in self.outages],
             "changed": list(self.changed),
             "remarks": self.remarks,
             "command": list(self.command),
@@ -97,6 +98,7 @@ def check(path: Path, *, max_outage_s: float | None = None) -> Checked:
             thresholds=wanted,
             recorded=None,
             judged_then=False,
+            outages=outages(history),
         )
     _check_is_evidence(path)
     changed: list[str] = []
@@ -109,6 +111,7 @@ def check(path: Path, *, max_outage_s: float | None = None) -> Checked:
         thresholds=wanted,
         recorded=found.recorded,
         judged_then=found.thresholds is not None,
+        outages=outages(found.history),
         changed=tuple(changed),
         summary=found.summary,
         command=found.command,

@@ -7,7 +7,7 @@ What belongs here: taking it down while the cluster is there. What does not: the
 from __future__ import annotations
 
 from rmqkit.witness.logs import copy_logs
-from rmqkit.witness.status import StatusSamples
+from rmqkit.witness.status import StatusSamples, status_line
 from rmqkit.witness.witness import (
     SCHEDULE,
     SPEC,
@@ -28,6 +28,7 @@ __all__ = [
     "copy_logs",
     "described",
     "logs_of",
+    "status_line",
     "witness_folder",
     "witnessed",
 ]

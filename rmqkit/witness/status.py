@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rmqkit.cluster.cluster import Cluster
+from rmqkit.cluster.status import ClusterStatus
 
 EVERY_S = 1.0
 
@@ -48,7 +50,7 @@ class StatusSamples:
             with self._path.open("x", encoding="utf-8") as out:
                 last = False
                 while True:
-                    out.write(json.dumps(self._sample()) + "\n")
+                    out.write(self._sample())
                     out.flush()
                     if last:
                         return
@@ -56,9 +58,18 @@ class StatusSamples:
         except OSError as error:
             self.trouble = f"{self._path.name} could not be written: {error}"
 
-    def _sample(self) -> dict[str, object]:
-        at = {"at_ns": time.monotonic_ns(), "at": datetime.now(tz=UTC).isoformat(timespec="milliseconds")}
+    def _sample(self) -> str:
         try:
-            return {**at, **self._cluster.status().as_dict()}
+            return status_line(self._cluster.status())
         except Exception as error:  # noqa: BLE001 - a sample is no reason to end a run
-            return {**at, "error": f"{type(error).__name__}: {error}"}
+            return _line({"error": f"{type(error).__name__}: {error}"})
+
+
+def status_line(status: ClusterStatus) -> str:
+    """A sample that was taken now."""
+    return _line(status.as_dict())
+
+
+def _line(said: Mapping[str, object]) -> str:
+    at = {"at_ns": time.monotonic_ns(), "at": datetime.now(tz=UTC).isoformat(timespec="milliseconds")}
+    return json.dumps({**at, **said}) + "\n"

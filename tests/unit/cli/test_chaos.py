@@ -69,7 +69,7 @@ def chaos(monkeypatch: pytest.MonkeyPatch) -> Chaos:
     )
 
     @contextmanager
-    def up(*_: object) -> Iterator[Any]:
+    def up(*_: object, **__: object) -> Iterator[Any]:
         yield cluster
 
     monkeypatch.setattr("rmqkit.cli.chaos.chaos", scenario)

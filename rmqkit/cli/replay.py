@@ -13,7 +13,7 @@ from rmqkit.cli.common import say
 from rmqkit.cluster.engine import Engine
 from rmqkit.cluster.images import build_info
 from rmqkit.cluster.ports import reserve_block
-from rmqkit.errors import MachineError, UsageError
+from rmqkit.errors import MachineError, SpecError, UsageError
 from rmqkit.history import History
 from rmqkit.report.evidence import Evidence, load
 from rmqkit.topology.spec import ClusterSpec
@@ -100,7 +100,7 @@ def _recorded(directory: Path, command: str, evidence: Evidence) -> Recorded:
         timeout = options.get("timeout_s")
         return Recorded(
             command=command,
-            spec=ClusterSpec.from_json((directory / SPEC).read_text(encoding="utf-8")),
+            spec=_spec(directory / SPEC),
             build=str(cluster.get("build") or ""),
             group=str(cluster["group"]) if cluster.get("group") else None,
             rate=float(options["rate"]),
@@ -114,8 +114,15 @@ def _recorded(directory: Path, command: str, evidence: Evidence) -> Recorded:
             f"{directory}: what its summary says of the options cannot be used: {error!r}",
             hint=f"the command that it was written by: {shlex.join(evidence.command)}",
         ) from error
+
+
+def _spec(path: Path) -> ClusterSpec:
+    try:
+        return ClusterSpec.from_json(path.read_text(encoding="utf-8"))
+    except SpecError as error:
+        raise UsageError(f"{path} is no specification of a cluster: {error.what}", hint=error.hint) from error
     except OSError as error:
-        raise MachineError(f"{directory / SPEC} cannot be read: {error.strerror}", hint="is it yours?") from error
+        raise MachineError(f"{path} cannot be read: {error.strerror}", hint="is it yours?") from error
 
 
 def _mapping(found: object) -> Mapping[str, Any]:

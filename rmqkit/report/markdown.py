@@ -47,7 +47,7 @@ def _facts(verdict: Verdict, summary: Mapping[str, Any], command: Sequence[str],
     if "received" in numbers:
         yield "received", f"{numbers['received']} by {numbers['consumers']} groups"
     for number, window in enumerate(verdict.windows[:_WINDOWS]):
-        yield ("nothing acknowledged" if number == 0 else ""), plain(str(window))
+        yield ("windows" if number == 0 else ""), plain(str(window))
     if len(verdict.windows) > _WINDOWS:
         yield "", f"and {len(verdict.windows) - _WINDOWS} windows more"
     cluster = summary.get("cluster")

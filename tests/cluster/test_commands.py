@@ -12,6 +12,7 @@ import pytest
 from rmqkit.checks import VerdictStatus, judge
 from rmqkit.cluster import Cluster
 from rmqkit.history import History
+from rmqkit.topology.spec import ClusterSpec
 
 pytestmark = [pytest.mark.cluster, pytest.mark.failover]
 
@@ -45,6 +46,26 @@ def test_a_drill_ends_with_its_timeline_and_a_verdict_that_its_evidence_bears_ou
     assert verdict.status is VerdictStatus.PASSED
     assert "<html" in (evidence / "index.html").read_text(encoding="utf-8")
     assert rmqkit("report", str(evidence)).stdout.count("PASSED") >= 1
+    holds_the_witness(evidence, healthy_cluster)
+    checked = json.loads(rmqkit("check", str(evidence), "--json").stdout)
+    assert (checked["verdict"], checked["recorded"]) == (said["verdict"], "PASSED")
+    assert rmqkit("check", str(evidence), "--max-outage", "0.5", code=1).stdout.count("FAILED") == 1
+
+
+def holds_the_witness(evidence: Path, cluster: Cluster) -> None:
+    """What the cluster was and said beside the operations: specification, status all the while, every process's logs."""
+    assert ClusterSpec.from_json((evidence / "spec.json").read_text()) == cluster.spec
+    samples = [json.loads(line) for line in (evidence / "status.jsonl").read_text().splitlines()]
+    assert [samples[0]["healthy"], samples[-1]["healthy"]] == [True, True]
+    assert not all(each["healthy"] for each in samples), "a leader was killed, and nobody saw it"
+    for peer in cluster.peers:
+        assert peer.service
+        logs = {path.name: path.read_bytes() for path in (evidence / "logs" / peer.service).iterdir()}
+        assert {"console.log", "broker.log"} <= logs.keys()
+        # One for each start of the JVM.
+        assert [name for name in logs if name.startswith("gc-")], sorted(logs)
+        assert all(logs.values())
+    assert (evidence / "logs" / "namesrv0" / "namesrv.log").stat().st_size > 0
 
 
 def test_a_leader_is_killed_and_back_when_the_command_ends(healthy_cluster: Cluster) -> None:

@@ -53,7 +53,7 @@ def test_a_drill_ends_with_its_timeline_and_a_verdict_that_its_evidence_bears_ou
 
 
 def holds_the_witness(evidence: Path, cluster: Cluster) -> None:
-    """What the cluster was and said beside the operations: specification, status all the while, every process's logs."""
+    """What the cluster was and said beside the operations: specification, status meanwhile, logs of every process."""
     assert ClusterSpec.from_json((evidence / "spec.json").read_text()) == cluster.spec
     samples = [json.loads(line) for line in (evidence / "status.jsonl").read_text().splitlines()]
     assert [samples[0]["healthy"], samples[-1]["healthy"]] == [True, True]

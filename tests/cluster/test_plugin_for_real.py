@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from rmqkit.cluster import Cluster
@@ -15,6 +17,7 @@ from rmqkit.topology.spec import ClusterSpec
 
 pytestmark = pytest.mark.cluster
 
+LOADED = (np, pq)  # loaded before pytester remembers which modules there are: they cannot be loaded twice
 DOCKER_CONFIG = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
 
 

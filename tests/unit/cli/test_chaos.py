@@ -128,6 +128,7 @@ def test_the_json_answer_holds_the_schedule_that_can_be_given_back(
 ) -> None:
     code, out, _ = ran("--seed", "3", "--faults", "kill,nameserver-kill", "--json")
     assert code == EXIT_OK
+    assert [each["packets"] for each in json.loads(out)["faults"]] == [None] * len(chaos.schedules[0].steps)
     written = tmp_path / "steps.json"
     written.write_text(json.dumps(json.loads(out)["schedule"]), encoding="utf-8")
     code, _, err = ran("--schedule", str(written))

@@ -299,6 +299,43 @@ def replay(
 
 
 @app.command()
+def locate(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="message ids; default: what the history calls lost")
+    ] = None,
+    *,
+    history: Annotated[
+        Path | None, typer.Option(help="what was sent and received: a history, or a folder that --report left")
+    ] = None,
+    store: Annotated[
+        list[str] | None, typer.Option(help="n0=FOLDER, a copy of that peer's store; repeat it for others")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="where the history does not know an id")] = None,
+    group: Group = None,
+    namesrv: Namesrv = None,
+    run: Run = None,
+    limit: Annotated[int, typer.Option(help="how many ids are looked for")] = 100,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say where missing messages are, by every replica's files, queues and key index; brokers may be down."""
+    from rmqkit.cli import locate as command  # noqa: PLC0415
+
+    return command.run(
+        ids=ids or (),
+        history=history,
+        stores=store or (),
+        topic=topic,
+        group=group,
+        namesrv=namesrv,
+        run=run,
+        limit=limit,
+        timeout=timeout,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def logs(
     target: Annotated[str | None, typer.Argument(help="peer or service (n0, namesrv0); default: all")] = None,
     *,

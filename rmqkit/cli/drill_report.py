@@ -14,10 +14,10 @@ from typing import Any, Self
 from rmqkit.checks import Thresholds, Verdict
 from rmqkit.cli.common import say
 from rmqkit.cluster.cluster import Cluster
-from rmqkit.errors import RmqkitError
+from rmqkit.errors import RmqkitError, UsageError
 from rmqkit.faults import Schedule
 from rmqkit.history import History
-from rmqkit.report import prepare_report, write_report
+from rmqkit.report import check_target, prepare_report, write_report
 from rmqkit.scenario import DrillPlan
 from rmqkit.witness import Witness, witness_folder, witnessed
 
@@ -109,7 +109,7 @@ class DrillReport:
         if self._directory is None or self._history.send_count == 0:
             return
         try:
-            page = self._write(self._directory, error)
+            page = self._write(_free(self._directory), error)
         except RmqkitError as second:
             if error is None:
                 raise
@@ -144,6 +144,17 @@ class DrillReport:
             command=["rmqkit", *sys.argv[1:]],
             beside=self._witness.folder if self._witness is not None else None,
         )
+
+
+def _free(directory: Path) -> Path:
+    """The folder, or where another run has filled it meanwhile one beside it: nothing is overwritten, nothing lost."""
+    for found in (directory, *(directory.with_name(f"{directory.name}-{number}") for number in range(2, 100))):
+        try:
+            check_target(found)
+        except UsageError:
+            continue
+        return found
+    return directory
 
 
 def _sentence(text: str) -> str:

@@ -30,6 +30,7 @@ SUMMARY = {"format": 1, "command": "drill"}
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw next to nothing: what the page holds is tested beside the page."""
+    monkeypatch.setattr("rmqkit.witness.status.ask", lambda *_: SimpleNamespace(as_dict=lambda: {"healthy": True}))
     monkeypatch.setattr(page, "drawn", lambda *_: {"index.html": b"a page", "plots/latency.svg": b"<svg/>"})
 
 
@@ -89,9 +90,7 @@ def test_a_drill_that_failed_half_way_is_reported_with_what_stopped_it(tmp_path:
     assert str(report.verdict).startswith("verdict: INCONCLUSIVE")
 
 
-ATTACHED: Any = SimpleNamespace(
-    spec=None, engine=None, status=lambda: SimpleNamespace(as_dict=lambda: {"healthy": True})
-)
+ATTACHED: Any = SimpleNamespace(spec=None, engine=None, members=None, nameservers=())
 """A cluster that is only attached to."""
 
 
@@ -138,6 +137,18 @@ def test_what_the_witness_could_not_have_stands_in_the_notes(tmp_path: Path) -> 
         "The console of n0 could not be read: the engine is gone",
         "The log files of n0 could not be read: the engine is gone",
     ]
+
+
+def test_a_folder_that_was_taken_meanwhile_costs_no_evidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = history()
+    with DrillReport(tmp_path / "new", history=record, options={}) as told:
+        write_report(tmp_path / "new", history=history(5), summary=SUMMARY)
+        told.ended(judge(record))
+    assert check(tmp_path / "new").verdict.numbers["sent"] == 5
+    assert check(tmp_path / "new-2").verdict.numbers["sent"] == 3
+    assert f"the report is {tmp_path / 'new-2' / 'index.html'}" in capsys.readouterr().err
 
 
 def _gone(*_: object, **__: object) -> None:

@@ -45,6 +45,7 @@ class Cluster:
     def __init__(self) -> None:
         self.asked = threading.Semaphore(0)
         self.error: Exception | None = None
+        self.members, self.nameservers = self, ("127.0.0.1:1",)
         self.spec: ClusterSpec | None = SPEC
         self.services = ("n0", "namesrv0", "net")
         self.archives = {"n0": packed(**{"broker.log": b"b", "gc-1.log.0.current": b"g", "stats.log": b"s"})}
@@ -74,8 +75,10 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster() -> Any:
-    return Cluster()
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Any:
+    found = Cluster()
+    monkeypatch.setattr("rmqkit.witness.status.ask", lambda _pool, members, _nameservers: members.status())
+    return found
 
 
 @pytest.fixture

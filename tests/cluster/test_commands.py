@@ -78,8 +78,8 @@ def test_what_a_run_did_is_done_again_on_a_cluster_of_its_own(healthy_cluster: C
     (tmp_path / "steps.json").write_text(SCHEDULE)
     first, second = tmp_path / "first", tmp_path / "second"
     common = ("--schedule", str(tmp_path / "steps.json"), "--rate", "100")
-    rmqkit("chaos", "--run", healthy_cluster.run, *common, "--report", str(first))
-    done = rmqkit("replay", str(first), "--report", str(second))
+    rmqkit("chaos", "--run", healthy_cluster.run, *common, "--report", str(first), timeout_s=480)
+    done = rmqkit("replay", str(first), "--report", str(second), timeout_s=480)
     assert f"this run again: rmqkit replay {first}" in done.stdout
     assert check(second).verdict.exit_code == check(first).verdict.exit_code == 0
     assert (first / "schedule.json").read_text() == (second / "schedule.json").read_text()

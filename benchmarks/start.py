@@ -32,11 +32,13 @@ def bare(spec: ClusterSpec, name: str) -> float:
     inside = ["--network", f"container:{name}-net"]
     for server in spec.nameservers:
         conf = [f"RMQ_CONF_{key}={value}" for key, value in nameserver_config(spec, server).items()]
-        commands.append([*_env([*conf, f"RMQ_HEAP={spec.nameserver_heap}"]), *inside, "--user", str(server.uid)])
+        conf += [f"RMQ_HEAP={spec.nameserver_heap}", f"RMQ_JAVA_OPTS={spec.java_opts}"]
+        commands.append([*_env(conf), *inside, "--user", str(server.uid)])
         commands[-1] += ["--name", f"{name}-{server.name}", image, "namesrv"]
     for group, peer in spec.all_peers():
         conf = [f"RMQ_CONF_{key}={value}" for key, value in broker_config(spec, group, peer).items()]
-        commands.append([*_env([*conf, f"RMQ_HEAP={spec.broker_heap}"]), *inside, "--user", str(peer.uid)])
+        conf += [f"RMQ_HEAP={spec.broker_heap}", f"RMQ_JAVA_OPTS={spec.java_opts}"]
+        commands.append([*_env(conf), *inside, "--user", str(peer.uid)])
         commands[-1] += ["--name", f"{name}-{peer.id}", image, "broker"]
     names = [command[command.index("--name") + 1] for command in commands]
     members = from_spec(spec)

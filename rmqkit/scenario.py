@@ -170,6 +170,7 @@ class ChaosResult:
                 {
                     "fault": each.fault.kind,
                     "target": each.target,
+                    "packets": each.packets,
                     "timeline": [{"phase": phase.name, "at_s": round(phase.at_s, 4)} for phase in each.phases],
                     "seen": [
                         {"phase": s.name, "peer": s.target, "at_s": round(s.at_s, 4), "within_s": round(s.within_s, 4)}

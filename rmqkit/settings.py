@@ -26,6 +26,7 @@ class Settings:
 
     ``namesrv`` names a running cluster (``host:port;host:port``) that is used instead of starting one.
     ``keep`` leaves a cluster up after the run. ``timeout_s`` bounds each wait for readiness and recovery.
+    ``evidence`` is the folder that gets one of each test that fails; "off": none does.
     ``build_image``, ``runtime_image``, ``ca_bundle`` and ``maven_settings`` concern the build of images only.
     """
 
@@ -33,6 +34,7 @@ class Settings:
     namesrv: str | None = None
     keep: bool = False
     timeout_s: float = 90.0
+    evidence: str | None = None
     build_image: str | None = None
     runtime_image: str | None = None
     ca_bundle: Path | None = None
@@ -69,6 +71,7 @@ class Settings:
             namesrv=_text(chosen.get("namesrv")),
             keep=_flag(*chosen.get("keep", ("", False))),
             timeout_s=_seconds(*chosen.get("timeout_s", ("", 90.0))),
+            evidence=_text(chosen.get("evidence")),
             build_image=_text(chosen.get("build_image")),
             runtime_image=_text(chosen.get("runtime_image")),
             ca_bundle=_file(chosen.get("ca_bundle")),

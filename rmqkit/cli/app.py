@@ -9,7 +9,21 @@ import typer
 
 from rmqkit import __version__
 from rmqkit.cli import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
+from rmqkit.cli.deployment import doctor, render, size
 from rmqkit.cli.load import app as load_app
+from rmqkit.cli.options import (
+    AsJson,
+    Edition,
+    Group,
+    HistoryFile,
+    MaxOutage,
+    Namesrv,
+    Rate,
+    ReportFolder,
+    Run,
+    Threads,
+    Timeout,
+)
 from rmqkit.errors import UsageError
 from rmqkit.settings import DEFAULT_ACKED, DEFAULT_RATE, DEFAULT_THREADS
 
@@ -23,27 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(load_app)
-
-Edition = Annotated[
-    str | None,
-    typer.Option("--edition", "-e", help="store_with_dledger (default), 4.5.1, 4.9.8, 5.3.2, any version or git ref"),
-]
-Namesrv = Annotated[
-    str | None, typer.Option("--namesrv", "-n", help="NameServers of a running cluster: host:port;host:port")
-]
-Run = Annotated[str | None, typer.Option("--run", help="a cluster of the kit that is up, by its run name")]
-Timeout = Annotated[float | None, typer.Option("--timeout", help="seconds for each wait (default 90)")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of tables")]
-MaxOutage = Annotated[
-    float | None, typer.Option("--max-outage", help="seconds; FAILED if nothing is acknowledged for longer")
-]
-Rate = Annotated[float, typer.Option(help="sends per second")]
-Threads = Annotated[int, typer.Option(help="sending threads")]
-HistoryFile = Annotated[Path | None, typer.Option(help="write every operation to this file as JSON lines")]
-ReportFolder = Annotated[
-    Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
-]
-Group = Annotated[str | None, typer.Option("--group", "-g", help="the group, where a cluster has several")]
 
 
 def run(argv: list[str]) -> int:
@@ -268,6 +261,79 @@ def report(
 
 
 @app.command()
+def check(
+    path: Annotated[Path, typer.Argument(metavar="DIR", help="a folder that --report or a failed test left")],
+    *,
+    max_outage: MaxOutage = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="add the verdict as Markdown to this file, a CI system's summary")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Judge what a run left from its folder alone, with no cluster; also a history by itself."""
+    from rmqkit.cli import check as command  # noqa: PLC0415
+
+    return command.run(path=path, max_outage=max_outage, markdown=markdown, as_json=as_json)
+
+
+@app.command()
+def replay(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="a folder that --report of drill or chaos left")],
+    *,
+    history: Annotated[Path | None, typer.Option(help="write every operation to this file as JSON lines")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
+    ] = None,
+    max_outage: MaxOutage = None,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> int:
+    """Do again what a run did: the same faults in the same order on the same edition; verdict of the new run."""
+    from rmqkit.cli import replay as command  # noqa: PLC0415
+
+    return command.run(
+        directory=directory, history=history, report=report, max_outage=max_outage, timeout=timeout, as_json=as_json
+    )
+
+
+@app.command()
+def locate(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="message ids; default: what the history calls lost")
+    ] = None,
+    *,
+    history: Annotated[
+        Path | None, typer.Option(help="what was sent and received: a history, or a folder that --report left")
+    ] = None,
+    store: Annotated[
+        list[str] | None, typer.Option(help="n0=FOLDER, a copy of that peer's store; repeat it for others")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="where the history does not know an id")] = None,
+    group: Group = None,
+    namesrv: Namesrv = None,
+    run: Run = None,
+    limit: Annotated[int, typer.Option(help="how many ids are looked for")] = 100,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> int:
+    """Say where missing messages are, by every replica's files, queues and key index; brokers may be down."""
+    from rmqkit.cli import locate as command  # noqa: PLC0415
+
+    return command.run(
+        ids=ids or (),
+        history=history,
+        stores=store or (),
+        topic=topic,
+        group=group,
+        namesrv=namesrv,
+        run=run,
+        limit=limit,
+        timeout=timeout,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def logs(
     target: Annotated[str | None, typer.Argument(help="peer or service (n0, namesrv0); default: all")] = None,
     *,
@@ -295,64 +361,5 @@ def down(
     return command.run(run=run, everything=everything, stale=stale)
 
 
-@app.command()
-def render(
-    spec: Annotated[Path, typer.Argument(help="the specification, cluster.yaml")],
-    *,
-    output: Annotated[Path, typer.Option("--output", "-o", help="folder that gets one folder for each host")],
-    force: Annotated[bool, typer.Option("--force", help="overwrite files that were changed by hand")] = False,
-) -> int:
-    """Write a folder for each host of a specification: .env, Compose file, broker.conf."""
-    from rmqkit.cli import render as command  # noqa: PLC0415
-
-    return command.run(spec=spec, output=output, force=force)
-
-
-@app.command()
-def doctor(
-    paths: Annotated[list[Path], typer.Argument(help="cluster.yaml, a rendered folder, broker.conf files, a .env")],
-    *,
-    edition: Edition = None,
-    machine: Annotated[bool, typer.Option("--machine", help="look at this machine too: ports, disks, limits")] = False,
-    network: Annotated[bool, typer.Option("--network", help="try to reach peers and NameServers too")] = False,
-    host: Annotated[str | None, typer.Option("--host", help="which host of the files this machine is")] = None,
-    as_json: AsJson = False,
-) -> int:
-    """Say what is wrong with a configuration, why it hurts, and how to mend it; exit code 1 for an error."""
-    from rmqkit.cli import doctor as command  # noqa: PLC0415
-
-    return command.run(paths=paths, edition=edition, machine=machine, network=network, host=host, as_json=as_json)
-
-
-@app.command()
-def size(
-    *,
-    tps: Annotated[float, typer.Option(help="messages per second at the peak")],
-    message_bytes: Annotated[int, typer.Option(help="body of one message, bytes")],
-    retention: Annotated[str, typer.Option(help="how long messages are kept: 72h, 3d")],
-    replicas: Annotated[int, typer.Option(help="replicas of each group")] = 3,
-    average: Annotated[float, typer.Option(help="share of the peak over the whole day, 0 to 1")] = 1.0,
-    consumers: Annotated[int, typer.Option(help="consumer groups that read every message")] = 1,
-    keys: Annotated[int, typer.Option(help="indexed keys of a message, the client's own id included")] = 1,
-    properties_bytes: Annotated[int, typer.Option(help="properties of one message, bytes")] = 100,
-    group_tps: Annotated[float, typer.Option(help="messages per second that one group carries")] = 4400.0,
-    brokers_per_host: Annotated[int, typer.Option(help="brokers on one host")] = 1,
-    as_json: AsJson = False,
-) -> int:
-    """Print the hosts, disks, network and groups that a load takes, with the working."""
-    from rmqkit.cli import size as command  # noqa: PLC0415
-    from rmqkit.topology.sizing import Load  # noqa: PLC0415
-
-    load = Load(
-        tps=tps,
-        message_bytes=message_bytes,
-        retention_hours=command.hours(retention),
-        replicas=replicas,
-        average=average,
-        consumers=consumers,
-        keys=keys,
-        properties_bytes=properties_bytes,
-        group_tps=group_tps,
-        brokers_per_host=brokers_per_host,
-    )
-    return command.run(load, as_json=as_json)
+for _command in (render, doctor, size):
+    app.command()(_command)

@@ -40,8 +40,9 @@ def run(wanted: Wanted, *, seed: int | None, duration: float | None, faults: str
         "edition": chosen.edition,
         "rate": wanted.rate,
         "threads": wanted.threads,
+        "timeout_s": chosen.timeout_s,
     }
-    again = _Again(source, _given(wanted, chosen))
+    again: object = wanted.replayed or _Again(source, _given(wanted, chosen))
     with ExitStack() as stack:
         told = stack.enter_context(recorded(wanted, record, options=options, command="chaos", what="Scheduled faults"))
         step(f"this run again: {again}")
@@ -52,6 +53,7 @@ def run(wanted: Wanted, *, seed: int | None, duration: float | None, faults: str
             say(f"  {line}")
         plan = DrillPlan(rate=wanted.rate, threads=wanted.threads, max_outage_s=wanted.max_outage or 0.0)
         told.of(on.cluster, group=on.group, plan=plan)
+        stack.enter_context(told.watching(on.cluster, schedule=planned))
         result = chaos(on.cluster, planned, group=on.group, plan=plan, history=record, on_step=step)
         facts = result.as_dict()
         told.ended(
@@ -170,7 +172,7 @@ def _read(path: Path) -> Schedule:
 
 
 @contextmanager
-def _says_how_to_repeat(again: _Again) -> Iterator[None]:
+def _says_how_to_repeat(again: object) -> Iterator[None]:
     """Every failure says by which seed it comes again."""
     try:
         yield
@@ -179,7 +181,7 @@ def _says_how_to_repeat(again: _Again) -> Iterator[None]:
         raise
 
 
-def _text(result: ChaosResult, build: str, again: _Again) -> list[str]:
+def _text(result: ChaosResult, build: str, again: object) -> list[str]:
     return [
         "",
         build,

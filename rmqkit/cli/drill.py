@@ -40,7 +40,8 @@ def run(wanted: Wanted, *, acked: int) -> int:
             rate=rate, threads=threads, acked_before=acked, acked_after=acked, max_outage_s=wanted.max_outage or 0.0
         )
         told.of(on.cluster, group=on.group, plan=plan)
-        result = drill(on.cluster, group=on.group, plan=plan, history=record, on_step=step)
+        with told.watching(on.cluster):
+            result = drill(on.cluster, group=on.group, plan=plan, history=record, on_step=step)
         facts = result.as_dict()
         told.ended(result.verdict, failover={name: facts[name] for name in FAILOVER}, lost=facts["lost"])
         if wanted.as_json:

@@ -19,11 +19,15 @@ from rmqkit.errors import MachineError, UsageError
 from rmqkit.history import History
 from rmqkit.scenario import ChaosResult, DrillResult
 from rmqkit.settings import Settings
+from rmqkit.topology.spec import ClusterSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """The options that both have, as they were given; None: not given."""
+    """The options that both have, as they were given; None: not given.
+
+    ``spec`` is of another cluster than the edition's usual one; ``replayed`` is the command that does a replay again.
+    """
 
     edition: str | None
     run: str | None
@@ -35,13 +39,12 @@ class Wanted:
     max_outage: float | None
     timeout: float | None
     as_json: bool
+    spec: ClusterSpec | None = None
+    replayed: str = ""
 
     def check(self) -> None:
         """Raise UsageError for a bound that no run can keep, or a file that is there or cannot be made."""
-        if self.max_outage is not None and not 0 < self.max_outage < 1e6:
-            raise UsageError(
-                f"--max-outage {self.max_outage:g} is no number of seconds to be away for", hint="for example 15"
-            )
+        check_max_outage(self.max_outage)
         if self.history is None:
             return
         if self.history.exists():
@@ -55,6 +58,12 @@ class Wanted:
     def last_step(self) -> str:
         """What is said when the answer is there."""
         return "taking the cluster down" if self.run is None else "done; the cluster stays up"
+
+
+def check_max_outage(seconds: float | None) -> None:
+    """Raise UsageError for a bound that no run can keep."""
+    if seconds is not None and not 0 < seconds < 1e6:
+        raise UsageError(f"--max-outage {seconds:g} is no number of seconds to be away for", hint="for example 15")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ def recorded(wanted: Wanted, record: History, *, options: Mapping[str, Any], **w
 @contextmanager
 def ground(wanted: Wanted, chosen: Settings, step: Callable[[str], None]) -> Iterator[Ground]:
     """The group that is meant, of the cluster that is meant, said in one line. Raises NotFoundError for a group."""
-    with started_or_own(wanted.run, chosen, step) as cluster:
+    with started_or_own(wanted.run, chosen, step, spec=wanted.spec) as cluster:
         build = str(cluster.build_info())
         group = cluster.members.of(wanted.group)[0].group
         step(f"{cluster.status().group(group).summary} ({build})")
@@ -97,14 +106,16 @@ def steps() -> Callable[[str], None]:
 
 
 @contextmanager
-def started_or_own(run: str | None, chosen: Settings, step: Callable[[str], None]) -> Iterator[Cluster]:
-    """The kit's cluster of that run; without one, a new one that is taken down at the end."""
+def started_or_own(
+    run: str | None, chosen: Settings, step: Callable[[str], None], *, spec: ClusterSpec | None = None
+) -> Iterator[Cluster]:
+    """The kit's cluster of that run; without one, a new one (of ``spec``, if given) that is taken down at the end."""
     if run is not None:
         with own_cluster(run, timeout_s=chosen.timeout_s) as cluster:
             yield cluster
         return
     step(f"starting a cluster of edition {chosen.edition}")
-    with Cluster.start(edition=chosen.edition, timeout_s=chosen.timeout_s) as cluster:
+    with Cluster.start(spec, edition=chosen.edition, timeout_s=chosen.timeout_s) as cluster:
         yield cluster
 
 

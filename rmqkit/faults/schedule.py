@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, cast
 
 from rmqkit.cluster.cluster import Cluster
-from rmqkit.errors import FaultError, UsageError
+from rmqkit.errors import FaultError, NotFoundError, UsageError
 from rmqkit.faults.fault import Fault
 from rmqkit.faults.registry import make, values_of
 from rmqkit.faults.wrapper import check_quorum
@@ -94,12 +94,16 @@ class Schedule:
         """Raise FaultError, naming every step that this cluster cannot have, before any is tried.
 
         A step that would break a quorum and does not say ``allow_quorum_loss`` is one; so is one that is held longer
-        than its guard lets it last (``dead_man_s``), or that means nothing with its targets. Raises NotFoundError for a
-        name that there is not. The cluster is asked who leads, and must be healthy.
+        than its guard lets it last (``dead_man_s``), or that means nothing with its targets. Raises NotFoundError,
+        naming the step, for a name that there is not. The cluster is asked who leads, and must be healthy.
         """
         wrong = []
         for number, step in enumerate(self.steps, 1):
-            step.fault.check_names(cluster)
+            try:
+                step.fault.check_names(cluster)
+            except NotFoundError as error:
+                what = f"step {number} of the schedule, {step.fault}: {error.what}"
+                raise NotFoundError(what, hint=error.hint, details=error.details) from error
             if why := _why_not(step, cluster):
                 wrong.append(f"step {number}, {step.fault}: {why}")
         if wrong:

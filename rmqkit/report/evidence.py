@@ -1,8 +1,9 @@
 """What a report is made from, as files that tell when they are not what was written.
 
 ``history/`` is every operation, ``summary.json`` what was run, ``report.json`` the manifest: the other files with their
-sizes and SHA-256, the title, the command, the machine, what the verdict needs and what it was. Figures and page are not
-evidence: they are made from these again.
+sizes and SHA-256, the title, the command, the machine, what the verdict needs and what it was; ``verdict.json`` is it
+in full, ``verdict.md`` for readers. What a witness took down beside the operations (specification, status, logs) is
+kept as it is. Figures and page are not evidence: they are made from these again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,9 +25,11 @@ from rmqkit import __version__
 from rmqkit.checks import Thresholds, Verdict
 from rmqkit.errors import MachineError, UsageError
 from rmqkit.history import History
+from rmqkit.report.markdown import markdown
 
 FORMAT = 1
 MANIFEST, SUMMARY, HISTORY = "report.json", "summary.json", "history"
+VERDICT, VERDICT_TEXT = "verdict.json", "verdict.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +138,26 @@ def checked_summary(summary: Any, *, where: str) -> dict[str, Any]:
 _VERSION = "read it with the version of rmqkit that wrote it"
 
 
-def save(evidence: Evidence, folder: Path) -> None:
-    """Write the evidence into a folder of its own (see ``placing``). Raises what History's raises, and OSError."""
+def save(evidence: Evidence, folder: Path, *, verdict: Verdict | None = None, beside: Path | None = None) -> None:
+    """Write the evidence into a folder of its own (see ``placing``). Raises what History's raises, and OSError.
+
+    ``beside`` is a folder whose files become part of it. Raises UsageError where one has a name that is taken.
+    """
+    if beside is not None:
+        _take_over(beside, folder)
     evidence.history.save(folder / HISTORY)
     _write_json(folder / SUMMARY, evidence.summary)
+    if verdict is not None:
+        _write_json(folder / VERDICT, verdict.as_dict())
+        text = markdown(
+            verdict,
+            title=evidence.title,
+            summary=evidence.summary,
+            command=evidence.command,
+            at=evidence.written_at,
+        )
+        with (folder / VERDICT_TEXT).open("x", encoding="utf-8") as out:
+            out.write(text)
     files = {path.relative_to(folder).as_posix(): asdict(_fact(path)) for path in _files(folder)}
     _write_json(
         folder / MANIFEST,
@@ -154,26 +174,45 @@ def save(evidence: Evidence, folder: Path) -> None:
     )
 
 
-def load(directory: Path, *, history: History | None = None) -> Evidence:
-    """Read what :func:`save` wrote; ``history`` where it is in memory already.
+def _take_over(beside: Path, folder: Path) -> None:
+    for source in _files(beside):
+        name = source.relative_to(beside)
+        if name.parts[0] in (MANIFEST, SUMMARY, HISTORY, VERDICT, VERDICT_TEXT, *_DRAWN):
+            raise UsageError(f"{source} has the name of a part of the report", hint="name it otherwise")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / name)
 
-    Raises UsageError naming the file that is missing, is no part of the report or is not as it was written.
+
+_DRAWN = ("index.html", "plots")
+
+
+def load(
+    directory: Path, *, history: History | None = None, changed: list[str] | None = None, incomplete_ok: bool = False
+) -> Evidence:
+    """Read what :func:`save` wrote; ``history`` where it is in memory already, or is not wanted.
+
+    Raises UsageError naming the file that is missing, is no part of the report or is not as it was written. Where
+    ``changed`` is given such a file is told there instead, if the rest can be read all the same; a file in the history
+    that the manifest does not name is of another run, and always an error. ``incomplete_ok`` as in History.load.
     """
     if not directory.is_dir():
         raise UsageError(f"{directory} is no folder", hint="name the folder that --report wrote")
     manifest = _read_json(directory / MANIFEST, "it is no report, or one that was never finished")
     values = _manifest(manifest, directory / MANIFEST)
     for name, fact in values["files"].items():
-        _check(directory / name, fact)
+        try:
+            _check(directory / name, fact)
+        except UsageError as error:
+            if changed is None:
+                raise
+            changed.append(error.what)
     for path in _files(directory / HISTORY):
         if path.relative_to(directory).as_posix() not in values["files"]:
             raise UsageError(f"{path} is no file of this report: {MANIFEST} does not name it", hint="move it away")
     summary = _read_json(directory / SUMMARY, "the report is not whole")
-    return Evidence(
-        history=history if history is not None else History.load(directory / HISTORY),
-        summary=checked_summary(summary, where=str(directory / SUMMARY)),
-        **values,
-    )
+    if history is None:
+        history = History.load(directory / HISTORY, incomplete_ok=incomplete_ok)
+    return Evidence(history=history, summary=checked_summary(summary, where=str(directory / SUMMARY)), **values)
 
 
 def _write_json(path: Path, value: Any) -> None:

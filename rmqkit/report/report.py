@@ -12,7 +12,7 @@ from rmqkit.errors import MachineError, UsageError
 from rmqkit.history import History
 from rmqkit.report import evidence as on_disk
 from rmqkit.report.evidence import Evidence, gathered
-from rmqkit.report.needs import ensure_available, prepare_report
+from rmqkit.report.needs import check_target, ensure_available, prepare_report
 from rmqkit.report.placing import placed
 
 PAGE = "index.html"
@@ -54,29 +54,61 @@ def write_report(
     verdict: Verdict | None = None,
     title: str = "",
     command: Sequence[str] = (),
+    beside: Path | None = None,
 ) -> Path:
     """Write evidence, figures and page of a run into a new or empty folder; gives the page's path.
 
     ``summary`` says what was run (``format`` 1; see docs/report.md). ``thresholds`` are what the verdict needs, and
     None means that the run was measured and not judged; ``verdict`` is their verdict over ``history`` where that is
-    known already. ``command`` is the command line as it was typed.
+    known already. ``command`` is the command line as it was typed. ``beside`` is a folder whose files (logs, samples
+    of status) become part of the evidence.
 
     The evidence gets its names before the page is drawn: if drawing fails, ``rmqkit report DIR`` draws it later.
     Nothing is overwritten, and nothing is left half: raises UsageError for a folder that is not empty or a summary that
     is none, MachineError for a missing library (see :func:`~rmqkit.report.prepare_report`) or a disk that refuses.
     """
     prepare_report(directory)
+    if verdict is None and thresholds is not None:
+        verdict = judge(history, thresholds)
+    written = write_evidence(
+        directory,
+        history=history,
+        summary=summary,
+        thresholds=thresholds,
+        verdict=verdict,
+        title=title,
+        command=command,
+        beside=beside,
+    )
+    render_report(Report(directory, written, verdict))
+    return directory / PAGE
+
+
+def write_evidence(
+    directory: Path,
+    *,
+    history: History,
+    summary: Mapping[str, Any],
+    thresholds: Thresholds | None = None,
+    verdict: Verdict | None = None,
+    title: str = "",
+    command: Sequence[str] = (),
+    beside: Path | None = None,
+) -> Evidence:
+    """Write what a page is made from, and no page: no library is needed, and ``rmqkit report DIR`` draws it later.
+
+    Arguments and errors are those of :func:`write_report`.
+    """
+    check_target(directory)
     if verdict is not None and thresholds is None:
         raise UsageError("a verdict without the thresholds that it was judged with", hint="give write_report both")
     if thresholds is not None and verdict is None:
         verdict = judge(history, thresholds)
     found = gathered(history, summary, thresholds=thresholds, verdict=verdict, title=title, command=command)
     with placed(directory, last=on_disk.MANIFEST) as folder:
-        on_disk.save(found, folder)
-    # Read from its manifest again, so that the page is drawn from what is on disk; the history need not be read twice.
-    written = on_disk.load(directory, history=history)
-    render_report(Report(directory, written, verdict))
-    return directory / PAGE
+        on_disk.save(found, folder, verdict=verdict, beside=beside)
+    # Read from its manifest again, so that what follows has what is on disk; the history need not be read twice.
+    return on_disk.load(directory, history=history)
 
 
 def load_report(directory: Path) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ from rmqkit.checks import VerdictStatus, judge
 from rmqkit.cluster import Cluster
 from rmqkit.cluster.engine import Engine
 from rmqkit.history import History
+from rmqkit.report import check
 from rmqkit.topology.names import LABEL_RUN
+from rmqkit.topology.spec import ClusterSpec
 
 pytestmark = [pytest.mark.cluster, pytest.mark.failover]
 
@@ -47,6 +50,64 @@ def test_a_drill_ends_with_its_timeline_and_a_verdict_that_its_evidence_bears_ou
     assert verdict.status is VerdictStatus.PASSED
     assert "<html" in (evidence / "index.html").read_text(encoding="utf-8")
     assert rmqkit("report", str(evidence)).stdout.count("PASSED") >= 1
+    holds_the_witness(evidence, healthy_cluster)
+    checked = json.loads(rmqkit("check", str(evidence), "--json").stdout)
+    assert (checked["verdict"], checked["recorded"]) == (said["verdict"], "PASSED")
+    assert rmqkit("check", str(evidence), "--max-outage", "0.5", code=1).stdout.count("FAILED") == 1
+
+
+def holds_the_witness(evidence: Path, cluster: Cluster) -> None:
+    """What the cluster was and said beside the operations: specification, status meanwhile, logs of every process."""
+    assert ClusterSpec.from_json((evidence / "spec.json").read_text()) == cluster.spec
+    samples = [json.loads(line) for line in (evidence / "status.jsonl").read_text().splitlines()]
+    assert [samples[0]["healthy"], samples[-1]["healthy"]] == [True, True]
+    assert not all(each["healthy"] for each in samples), "a leader was killed, and nobody saw it"
+    for peer in cluster.peers:
+        assert peer.service
+        logs = {path.name: path.read_bytes() for path in (evidence / "logs" / peer.service).iterdir()}
+        assert {"console.log", "broker.log"} <= logs.keys()
+        # One for each start of the JVM.
+        assert [name for name in logs if name.startswith("gc-")], sorted(logs)
+        assert all(logs.values())
+    assert (evidence / "logs" / "namesrv0" / "namesrv.log").stat().st_size > 0
+
+
+SCHEDULE = '{"seed": 7, "steps": [{"fault": "kill", "target": "leader", "gap_s": 1, "hold_s": 2}]}'
+
+
+@pytest.mark.long
+def test_what_a_run_did_is_done_again_on_a_cluster_of_its_own(healthy_cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "steps.json").write_text(SCHEDULE)
+    first, second = tmp_path / "first", tmp_path / "second"
+    common = ("--schedule", str(tmp_path / "steps.json"), "--rate", "100")
+    rmqkit("chaos", "--run", healthy_cluster.run, *common, "--report", str(first), timeout_s=480)
+    done = rmqkit("replay", str(first), "--report", str(second), timeout_s=480)
+    assert f"this run again: rmqkit replay {first}" in done.stdout
+    assert check(second).verdict.exit_code == check(first).verdict.exit_code == 0
+    assert (first / "schedule.json").read_text() == (second / "schedule.json").read_text()
+    assert check(first).summary["options"]["rate"] == check(second).summary["options"]["rate"] == 100
+    specs = [ClusterSpec.from_json((each / "spec.json").read_text()) for each in (first, second)]
+    assert not set(specs[0].ports()) & set(specs[1].ports())
+    assert specs[0].edition == specs[1].edition
+
+
+@pytest.mark.long
+def test_an_interrupted_run_leaves_what_it_recorded_and_that_it_is_not_all(
+    healthy_cluster: Cluster, tmp_path: Path
+) -> None:
+    argv = ["chaos", "--run", healthy_cluster.run, "--seed", "1", "--report", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "rmqkit", *argv]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as running:
+        assert running.stderr
+        said = next(line for line in running.stderr if "] 1/" in line)
+        running.send_signal(signal.SIGINT)
+        assert "rmqkit: interrupted" in running.stderr.read(), said
+        assert running.wait(timeout=120) == 130
+    found = json.loads(rmqkit("check", str(tmp_path / "run"), "--json", code=3).stdout)["verdict"]
+    assert found["numbers"]["sent"] > 100
+    assert found["doubts"][0]["text"] == "the history is not whole: the chaos did not come to its end: interrupted"
+    assert (tmp_path / "run" / "logs" / "n0" / "console.log").stat().st_size > 0
+    healthy_cluster.wait_ready()
 
 
 def test_a_leader_is_killed_and_back_when_the_command_ends(healthy_cluster: Cluster) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from rmqkit.checks import lost_ids
+from rmqkit.cli import EXIT_FAILED, main
 from rmqkit.cluster import Cluster
 from rmqkit.cluster.stores import beside, copy_store
 from rmqkit.errors import EngineError
@@ -30,7 +32,11 @@ def sent(producer: RmqProducer, topic: str, history: History, count: int = 5) ->
 
 
 def test_what_every_replica_would_deliver_only_the_consumer_missed(
-    healthy_cluster: Cluster, copied_topic: str, rmq_producer: RmqProducer
+    healthy_cluster: Cluster,
+    copied_topic: str,
+    rmq_producer: RmqProducer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     history = History()
     ids = sent(rmq_producer, copied_topic, history)
@@ -48,6 +54,10 @@ def test_what_every_replica_would_deliver_only_the_consumer_missed(
         (entry,) = view.log
         assert (entry.committed, entry.dispatched) == (True, True)
     assert len({view.log[0].position for view in places.places[0].views}) == 1, "replicas hold the identical bytes"
+    history.export_jsonl(tmp_path / "history.jsonl")
+    argv = ["locate", "--run", healthy_cluster.run, "--history", str(tmp_path / "history.jsonl"), "--json"]
+    assert main(argv) == EXIT_FAILED
+    assert json.loads(capsys.readouterr().out)["kinds"] == {"consumer missed it": 1}
 
 
 def test_a_cluster_that_is_only_attached_to_is_asked_and_its_files_are_not_read(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from rmqkit.cluster import Cluster
 from rmqkit.cluster.engine import Engine
+from rmqkit.report import check
 from rmqkit.topology.names import LABEL_RUN
+from rmqkit.topology.spec import ClusterSpec
 
 pytestmark = pytest.mark.cluster
 
+LOADED = (np, pq)  # loaded before pytester remembers which modules there are: they cannot be loaded twice
 DOCKER_CONFIG = os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker")
 
 
@@ -43,10 +50,35 @@ def test_two_workers_hold_two_clusters_at_once(pytester: pytest.Pytester, rmq_ed
 
         def test_two(rmq_cluster, worker_id):
             meet(worker_id, rmq_cluster)
+
+        def test_that_fails(rmq_cluster, rmq_topic, rmq_producer, rmq_consumer):
+            rmq_producer.send_acked(rmq_topic, b"hello")
+            rmq_consumer.expect(1, within_s=20)
+            assert not "my own failure"
         """
     )
-    result = pytester.runpytest_subprocess("-n", "2", "--rmq-edition", rmq_edition, timeout=300)
-    result.assert_outcomes(passed=2)
+    options = ("-n", "2", "--rmq-edition", rmq_edition, "--junitxml", "junit.xml")
+    result = pytester.runpytest_subprocess(*options, timeout=300)
+    result.assert_outcomes(passed=2, failed=1)
+    (folder,) = {Path(path) for path in re.findall(r"^evidence: (\S+) ", result.stdout.str(), re.MULTILINE)}
+    result.stdout.fnmatch_lines([f"rmqkit kept the evidence of a failure: {folder}"])
+    leaves_evidence(folder)
+    properties = dict(re.findall(r'<property name="rmqkit.(\w+)" value="([^"]*)"', Path("junit.xml").read_text()))
+    assert (properties["evidence"], properties["acknowledged"], properties["received"]) == (str(folder), "1", "1")
+    assert f"test_that_fails[{properties['edition']}]" in result.stdout.str()
+
+
+def leaves_evidence(folder: Path) -> None:
+    """The cluster is gone by now: the folder says what it was, and can be judged."""
+    checked = check(folder)
+    assert checked.verdict.exit_code == 3, checked.verdict
+    assert (checked.verdict.numbers["acknowledged"], checked.verdict.numbers["received"]) == (1, 1)
+    assert "my own failure" in checked.summary["failure"]
+    spec = ClusterSpec.from_json((folder / "spec.json").read_text())
+    assert spec.name == checked.summary["run"]
+    assert json.loads((folder / "status.jsonl").read_text())["healthy"]
+    for service in (*(peer.id for _, peer in spec.all_peers()), "namesrv0"):
+        assert (folder / "logs" / service / "console.log").stat().st_size > 0
 
 
 def test_a_running_cluster_is_used_by_its_nameserver_and_left_as_it_was(

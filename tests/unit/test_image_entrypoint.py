@@ -166,6 +166,11 @@ def test_each_jdk_gets_only_options_that_it_knows(rmq: Rmq, tmp_path: Path, jdk:
     assert "-Duser.timezone=UTC" in options
     assert ("-XX:-UseBiasedLocking" in options) == (jdk <= 14 and role in ("broker", "namesrv"))
     assert any(each.startswith("--add-opens") for each in options) == (jdk >= 9)
+    # Of what serves, collections are logged: a file for each start, of a bounded size.
+    logs = [each for each in options if "/logs/gc-%t.log" in each]
+    assert len(logs) == (role in ("broker", "namesrv"))
+    assert all(each.startswith("-Xloggc:" if jdk == 8 else "-Xlog:gc*,safepoint:file=") for each in logs)
+    assert ("-XX:+UseGCLogFileRotation" in options) == (bool(logs) and jdk == 8)
     # What was fatal on one JDK or another in RocketMQ's own scripts.
     assert not [
         each for each in options if "CMS" in each or "ParNew" in each or "ext.dirs" in each or "PermSize" in each

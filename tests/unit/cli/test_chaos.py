@@ -70,7 +70,7 @@ def chaos(monkeypatch: pytest.MonkeyPatch) -> Chaos:
     )
 
     @contextmanager
-    def up(*_: object) -> Iterator[Any]:
+    def up(*_: object, **__: object) -> Iterator[Any]:
         yield cluster
 
     monkeypatch.setattr("rmqkit.cli.chaos.chaos", scenario)
@@ -129,6 +129,7 @@ def test_the_json_answer_holds_the_schedule_that_can_be_given_back(
 ) -> None:
     code, out, _ = ran("--seed", "3", "--faults", "kill,nameserver-kill", "--json")
     assert code == EXIT_OK
+    assert [each["packets"] for each in json.loads(out)["faults"]] == [None] * len(chaos.schedules[0].steps)
     written = tmp_path / "steps.json"
     written.write_text(json.dumps(json.loads(out)["schedule"]), encoding="utf-8")
     code, _, err = ran("--schedule", str(written))

@@ -82,7 +82,7 @@ def drill(monkeypatch: pytest.MonkeyPatch) -> Drill:
     )
 
     @contextmanager
-    def up(*_: object) -> Iterator[Any]:
+    def up(*_: object, **__: object) -> Iterator[Any]:
         yield cluster
 
     monkeypatch.setattr("rmqkit.cli.drill.drill", scenario)

@@ -6,6 +6,8 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,12 +16,12 @@ from rmqkit.checks import Thresholds, judge
 from rmqkit.cli.drill import result_lines as drill_text
 from rmqkit.cli.drill_report import DrillReport
 from rmqkit.cluster.peers import Peer
-from rmqkit.errors import ClusterError, MachineError
+from rmqkit.errors import ClusterError, EngineError, MachineError
 from rmqkit.faults import Failover
 from rmqkit.faults.timeline import Phase
 from rmqkit.forensics import Places, ReplicaView, Told, classify
 from rmqkit.history import History, Outcome, ReadRecord, SendRecord
-from rmqkit.report import load_report, page, write_report
+from rmqkit.report import check, load_report, page, write_report
 from rmqkit.scenario import DrillResult
 
 SUMMARY = {"format": 1, "command": "drill"}
@@ -28,6 +30,7 @@ SUMMARY = {"format": 1, "command": "drill"}
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw next to nothing: what the page holds is tested beside the page."""
+    monkeypatch.setattr("rmqkit.witness.status.ask", lambda *_: SimpleNamespace(as_dict=lambda: {"healthy": True}))
     monkeypatch.setattr(page, "drawn", lambda *_: {"index.html": b"a page", "plots/latency.svg": b"<svg/>"})
 
 
@@ -85,6 +88,71 @@ def test_a_drill_that_failed_half_way_is_reported_with_what_stopped_it(tmp_path:
     assert report.evidence.summary["ended_by"] == "ClusterError"
     assert report.evidence.command[0] == "rmqkit"
     assert str(report.verdict).startswith("verdict: INCONCLUSIVE")
+
+
+ATTACHED: Any = SimpleNamespace(spec=None, engine=None, members=None, nameservers=())
+"""A cluster that is only attached to."""
+
+
+@pytest.mark.parametrize("reported", [True, False])
+def test_an_interrupted_run_leaves_what_it_recorded_and_that_it_is_not_all(tmp_path: Path, reported: bool) -> None:
+    record = history()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        DrillReport(tmp_path / "new" if reported else None, history=record, options={}, command="chaos") as told,
+        told.watching(ATTACHED),
+    ):
+        raise KeyboardInterrupt
+    assert record.incomplete == "the chaos did not come to its end: interrupted"
+    record.export_jsonl(tmp_path / "history.jsonl")
+    assert check(tmp_path / "history.jsonl").verdict.doubts[0].kind == "incomplete"
+    if reported:
+        found = check(tmp_path / "new")
+        assert (found.verdict.exit_code, found.verdict.numbers["sent"]) == (3, 3)
+        assert found.summary["notes"] == ["The chaos did not come to its end: interrupted"]
+        assert json.loads((tmp_path / "new" / "status.jsonl").read_text().splitlines()[0])["healthy"]
+
+
+def test_a_run_that_has_its_verdict_is_whole_whatever_ends_it_afterwards(tmp_path: Path) -> None:
+    record = history()
+
+    def judged_and_then(told: DrillReport) -> None:
+        with told.watching(ATTACHED):
+            told.ended(judge(record))
+            raise ClusterError("it would not go down")
+
+    with pytest.raises(ClusterError), DrillReport(tmp_path / "new", history=record, options={}) as told:
+        judged_and_then(told)
+    assert record.incomplete == ""
+    assert check(tmp_path / "new").summary["notes"] == ["The drill did not come to its end: it would not go down"]
+
+
+def test_what_the_witness_could_not_have_stands_in_the_notes(tmp_path: Path) -> None:
+    gone: Any = SimpleNamespace(**{**vars(ATTACHED), "services": ("n0",), "container_of": str})
+    gone.engine = SimpleNamespace(logs=_gone, client=SimpleNamespace(api=SimpleNamespace(get_archive=_gone)))
+    record = history()
+    with DrillReport(tmp_path / "new", history=record, options={}) as told, told.watching(gone):
+        told.ended(judge(record))
+    assert check(tmp_path / "new").summary["notes"] == [
+        "The console of n0 could not be read: the engine is gone",
+        "The log files of n0 could not be read: the engine is gone",
+    ]
+
+
+def test_a_folder_that_was_taken_meanwhile_costs_no_evidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = history()
+    with DrillReport(tmp_path / "new", history=record, options={}) as told:
+        write_report(tmp_path / "new", history=history(5), summary=SUMMARY)
+        told.ended(judge(record))
+    assert check(tmp_path / "new").verdict.numbers["sent"] == 5
+    assert check(tmp_path / "new-2").verdict.numbers["sent"] == 3
+    assert f"the report is {tmp_path / 'new-2' / 'index.html'}" in capsys.readouterr().err
+
+
+def _gone(*_: object, **__: object) -> None:
+    raise EngineError("the engine is gone")
 
 
 def test_a_report_that_fails_takes_no_other_errors_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from rmqkit.report.needs import PARTIAL
 
 SUMMARY = {"format": 1, "command": "drill", "seed": 7, "cluster": {"build": "4.9.8 of a test"}, "options": {"rate": 10}}
 HISTORY = ("history/history.jsonl", "history/sends-000000.parquet", "history/reads-000001.parquet")
+EVIDENCE = (*HISTORY, "report.json", "summary.json", "verdict.json", "verdict.md")
 COMMAND = ("rmqkit", "drill", "--report", "one")
 FIGURES = ("errors", "latency", "latency-cdf", "throughput")
 
@@ -65,7 +66,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def test_a_report_is_evidence_page_and_every_figure_twice(written: Path) -> None:
     plots = [f"plots/{name}.{kind}" for name in FIGURES for kind in ("png", "svg")]
-    assert sorted(contents(written)) == sorted(["index.html", *HISTORY, "report.json", "summary.json", *plots])
+    assert sorted(contents(written)) == sorted(["index.html", *EVIDENCE, *plots])
 
 
 @pytest.mark.usefixtures("quick")
@@ -154,7 +155,7 @@ def test_a_page_that_could_not_be_drawn_leaves_the_evidence_whole(
         broken.setattr(page, "drawn", raising(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path)
-    assert set(contents(tmp_path)) == {"report.json", "summary.json", *HISTORY}
+    assert set(contents(tmp_path)) == {*EVIDENCE}
     assert render_report(load_report(tmp_path))
     assert (tmp_path / "index.html").is_file()
 
@@ -173,7 +174,7 @@ def test_a_page_whose_writing_is_interrupted_leaves_no_part_of_it(
     monkeypatch.setattr(Path, "rename", rename_but_the_page)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path)
-    assert set(contents(tmp_path)) == {"report.json", "summary.json", *HISTORY}
+    assert set(contents(tmp_path)) == {*EVIDENCE}
     assert not (tmp_path / "plots").exists()
 
 

@@ -1,0 +1,77 @@
+"""Samples of a cluster's status, taken in the background and written as JSON lines while they come."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rmqkit.cluster.cluster import Cluster
+from rmqkit.cluster.status import ClusterStatus, ask
+from rmqkit.transport.pool import ChannelPool
+
+EVERY_S = 1.0
+
+
+class StatusSamples:
+    """Use it with ``with``: a sample when it begins, one every ``every_s`` seconds, one when it ends.
+
+    Each is a line of the new file ``path``: ``at_ns`` of the monotonic clock that the history has, ``at`` in UTC, and
+    what ``rmqkit status --json`` prints. Asking writes nothing to the cluster and takes it some milliseconds. A sample
+    that cannot be taken is a line with ``error``; one that cannot be written ends the sampling, and nothing else:
+    ``trouble`` then says why.
+    """
+
+    def __init__(self, cluster: Cluster, path: Path, *, every_s: float = EVERY_S) -> None:
+        self._cluster = cluster
+        self._path = path
+        self._every_s = every_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="rmqkit-status-samples", daemon=True)
+        self.trouble = ""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        # A sample of peers that are frozen takes as long as its time-out, two seconds.
+        self._thread.join(timeout=10)
+
+    def _work(self) -> None:
+        try:
+            # Connections of its own: a time-out here must not close one that somebody else is waiting at.
+            with self._path.open("x", encoding="utf-8") as out, ChannelPool() as pool:
+                last = False
+                while True:
+                    out.write(self._sample(pool))
+                    out.flush()
+                    if last:
+                        return
+                    last = self._over.wait(self._every_s)
+        except OSError as error:
+            self.trouble = f"{self._path.name} could not be written: {error}"
+
+    def _sample(self, pool: ChannelPool) -> str:
+        try:
+            return status_line(ask(pool, self._cluster.members, self._cluster.nameservers))
+        except Exception as error:  # noqa: BLE001 - a sample is no reason to end a run
+            return _line({"error": f"{type(error).__name__}: {error}"})
+
+
+def status_line(status: ClusterStatus) -> str:
+    """A sample that was taken now."""
+    return _line(status.as_dict())
+
+
+def _line(said: Mapping[str, object]) -> str:
+    at = {"at_ns": time.monotonic_ns(), "at": datetime.now(tz=UTC).isoformat(timespec="milliseconds")}
+    return json.dumps({**at, **said}) + "\n"

@@ -28,7 +28,7 @@ MAY = {
     "history/recorder.py": "when a history began, as a date; its times are of the monotonic clock",
     "load/runner.py": "when a load began, as words",
     "report/evidence.py": "when a report was written, as words",
-    "witness/status.py": "when a sample was taken, as a date beside the brokers' logs; the interval is of the monotonic clock",
+    "witness/status.py": "when a sample was taken, as a date to be held against brokers' logs",
 }
 
 

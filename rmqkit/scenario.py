@@ -173,7 +173,13 @@ class ChaosResult:
                     "packets": each.packets,
                     "timeline": [{"phase": phase.name, "at_s": round(phase.at_s, 4)} for phase in each.phases],
                     "seen": [
-                        {"phase": s.name, "peer": s.target, "at_s": round(s.at_s, 4), "within_s": round(s.within_s, 4)}
+                        {
+                            "phase": s.name,
+                            "group": s.group,
+                            "peer": s.target,
+                            "at_s": round(s.at_s, 4),
+                            "within_s": round(s.within_s, 4),
+                        }
                         for s in each.seen
                     ],
                 }

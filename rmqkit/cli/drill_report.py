@@ -148,7 +148,9 @@ class DrillReport:
 
 def _free(directory: Path) -> Path:
     """The folder, or where another run has filled it meanwhile one beside it: nothing is overwritten, nothing lost."""
-    for found in (directory, *(directory.with_name(f"{directory.name}-{number}") for number in range(2, 100))):
+    directory = directory.absolute()  # "." has no name to make others of
+    for number in range(1, 100):
+        found = directory if number == 1 else directory.with_name(f"{directory.name}-{number}")
         try:
             check_target(found)
         except UsageError:

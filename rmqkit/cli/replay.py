@@ -49,6 +49,8 @@ def run(
     found = recorded(directory)
     _say_what_differs(found)
     lowest = min(found.spec.ports()) // 10 * 10
+    bounds = {"max-outage": max_outage, "timeout": timeout}
+    again = [word for name, value in bounds.items() if value is not None for word in (f"--{name}", f"{value:.15g}")]
     with reserve_block(max(found.spec.ports()) - lowest + 10) as block:
         wanted = Wanted(
             edition=found.spec.edition,
@@ -62,7 +64,7 @@ def run(
             timeout=timeout if timeout is not None else found.timeout_s,
             as_json=as_json,
             spec=found.spec.shifted(block.base - lowest),
-            replayed=shlex.join(["rmqkit", "replay", str(directory)]),
+            replayed=shlex.join(["rmqkit", "replay", str(directory), *again]),
         )
         if found.command == "drill":
             return drill.run(wanted, acked=found.acked)

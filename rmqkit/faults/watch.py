@@ -33,13 +33,14 @@ class Seen:
 
     ``name`` is "left" (``target``, a peer, no longer names the leader that it named), "elected" (a majority of all
     peers names ``target``), "serves" (its broker is the master, by its live configuration) or "registered" (every
-    NameServer that answers shows it as broker 0).
+    NameServer that answers shows it as broker 0). ``target`` is of ``group``.
     """
 
     name: str
     target: str
     at_s: float
     within_s: float
+    group: str = ""
 
     def __str__(self) -> str:
         return f"{self.target} {self.name} {self.at_s:.2f} s (within {1000 * self.within_s:.0f} ms)"
@@ -172,7 +173,7 @@ class Watch:
                     since = last.get(view, self._began)
                     last[view] = asked
                     for name, target in events:
-                        self._on_seen(Seen(name, target, now - self._began, now - since))
+                        self._on_seen(Seen(name, target, now - self._began, now - since, self._group))
             self._over.wait(max(0.0, EVERY_S - (now - asked)))
 
     def _asks_peer(self, peer: Peer) -> Callable[[], _Views]:

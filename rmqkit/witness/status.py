@@ -45,6 +45,8 @@ class StatusSamples:
         self._over.set()
         # A sample of peers that are frozen takes as long as its time-out, two seconds.
         self._thread.join(timeout=10)
+        if self._thread.is_alive():
+            self.trouble = f"{self._path.name} has no last sample: it had not come after 10 s"
 
     def _work(self) -> None:
         try:

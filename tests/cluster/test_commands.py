@@ -60,8 +60,10 @@ def holds_the_witness(evidence: Path, cluster: Cluster) -> None:
     """What the cluster was and said beside the operations: specification, status meanwhile, logs of every process."""
     assert ClusterSpec.from_json((evidence / "spec.json").read_text()) == cluster.spec
     samples = [json.loads(line) for line in (evidence / "status.jsonl").read_text().splitlines()]
-    assert [samples[0]["healthy"], samples[-1]["healthy"]] == [True, True]
-    assert not all(each["healthy"] for each in samples), "a leader was killed, and nobody saw it"
+    healthy = [each.get("healthy") for each in samples]
+    assert healthy[0] is True
+    assert True in healthy[-3:], "one late answer is not ill health"
+    assert False in healthy, "a leader was killed, and nobody saw it"
     for peer in cluster.peers:
         assert peer.service
         logs = {path.name: path.read_bytes() for path in (evidence / "logs" / peer.service).iterdir()}
@@ -99,10 +101,13 @@ def test_an_interrupted_run_leaves_what_it_recorded_and_that_it_is_not_all(
     command = [sys.executable, "-m", "rmqkit", *argv]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as running:
         assert running.stderr
-        said = next(line for line in running.stderr if "] 1/" in line)
-        running.send_signal(signal.SIGINT)
-        assert "rmqkit: interrupted" in running.stderr.read(), said
-        assert running.wait(timeout=120) == 130
+        try:
+            said = next(line for line in running.stderr if "] 1/" in line)
+            running.send_signal(signal.SIGINT)
+            assert "rmqkit: interrupted" in running.communicate(timeout=120)[1], said
+            assert running.returncode == 130
+        finally:
+            running.kill()
     found = json.loads(rmqkit("check", str(tmp_path / "run"), "--json", code=3).stdout)["verdict"]
     assert found["numbers"]["sent"] > 100
     assert found["doubts"][0]["text"] == "the history is not whole: the chaos did not come to its end: interrupted"

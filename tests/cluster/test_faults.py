@@ -64,6 +64,12 @@ def test_a_frozen_leader_is_succeeded_later_than_a_killed_one_and_nothing_is_los
             began = time.monotonic()
             successor = other_leader(healthy_cluster, before)
             took_s = time.monotonic() - began
+            phases = {("elected", successor.id), ("serves", successor.id), ("registered", successor.id)}
+            wait_until(
+                lambda: phases <= {(each.name, each.target) for each in injection.seen} or Pending(f"{injection.seen}"),
+                label="all phases are seen by who watches, too",
+                timeout_s=20,
+            )
         assert not healthy_cluster.state(before).paused
         traffic.wait_acknowledged(100, timeout_s=60)
     assert_nothing_lost(healthy_cluster, copied_topic, history)

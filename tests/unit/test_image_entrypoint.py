@@ -52,6 +52,20 @@ def lines(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
 
 
+def test_a_container_that_is_started_again_and_again_keeps_the_newest_collections_only(
+    rmq: Rmq, tmp_path: Path
+) -> None:
+    logs = tmp_path / "data" / "logs"
+    logs.mkdir()
+    for number in range(30):
+        (logs / f"gc-{number}.log").touch()
+        os.utime(logs / f"gc-{number}.log", (number, number))
+    (logs / "broker.log").touch()
+    os.utime(logs / "broker.log", (0, 0))
+    assert rmq("namesrv").returncode == 0
+    assert {path.name for path in logs.iterdir()} == {"broker.log", *(f"gc-{number}.log" for number in range(10, 30))}
+
+
 def test_the_environment_becomes_lines_with_the_keys_case_kept(rmq: Rmq) -> None:
     done = rmq("conf", "broker", RMQ_CONF_dLegerSelfId="n0", RMQ_CONF_namesrvAddr="127.0.0.1:9876;127.0.0.1:9877")
     assert lines(done.stdout) | {"dLegerSelfId": "n0", "namesrvAddr": "127.0.0.1:9876;127.0.0.1:9877"} == lines(

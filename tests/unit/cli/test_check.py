@@ -179,7 +179,7 @@ def test_a_schedule_is_carried_out_again_with_its_seed(
     assert Schedule.parse(given["schedule"].read_text()) == SCHEDULE
     assert (given["seed"], given["duration"], given["faults"]) == (None, None, None)
     assert (given["max_outage"], given["timeout"], given["as_json"]) == (9.0, 44.0, True)
-    assert shlex.split(given["replayed"]) == ["rmqkit", "replay", str(folder)]
+    assert shlex.split(given["replayed"]) == ["rmqkit", "replay", str(folder), "--max-outage", "9", "--timeout", "44"]
     said = "rmqkit: recorded with 4.9.8: as recorded; this image is 4.9.8: another commit"
     assert said in capsys.readouterr().err
 

@@ -151,6 +151,14 @@ def test_a_folder_that_was_taken_meanwhile_costs_no_evidence(
     assert f"the report is {tmp_path / 'new-2' / 'index.html'}" in capsys.readouterr().err
 
 
+def test_the_folder_that_one_is_in_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = history()
+    with DrillReport(Path("."), history=record, options={}) as told:  # noqa: PTH201 - as typed
+        told.ended(judge(record))
+    assert check(tmp_path).verdict.numbers["sent"] == 3
+
+
 def _gone(*_: object, **__: object) -> None:
     raise EngineError("the engine is gone")
 

@@ -27,11 +27,15 @@ FOUND = Members(tuple(replace(peer, service="") for peer in MEMBERS.peers))
 PROJECT = "rocketmq-dledger"
 
 
-def container(service: str, *, peer: str = "", group: str = GROUP, project: str = PROJECT) -> SimpleNamespace:
+def container(
+    service: str, *, peer: str = "", group: str = GROUP, project: str = PROJECT, host: str = "127.0.0.1"
+) -> SimpleNamespace:
     labels = {"com.docker.compose.project": project, "com.docker.compose.service": service}
     if peer:
         labels |= {"rmqkit.group": group, "rmqkit.peer": peer}
-    return SimpleNamespace(id=f"id-{service}", labels=labels)
+    port = 30911 + 10 * int(peer.removeprefix("n") or 0)
+    environment = [f"RMQ_CONF_brokerIP1={host}", f"RMQ_CONF_listenPort={port}", "PATH"] if host else None
+    return SimpleNamespace(id=f"id-{service}", labels=labels, attrs={"Config": {"Env": environment}})
 
 
 BROKERS = tuple(container(f"broker-{peer.id}", peer=peer.id) for peer in MEMBERS.peers)
@@ -90,9 +94,60 @@ def test_a_project_without_a_broker_of_this_cluster_is_refused_and_told_from_it(
     with pytest.raises(NotFoundError, match=f"no container of Compose project '{PROJECT}'") as caught:
         attached(Engine(*OTHERS)).__enter__()
     assert caught.value.details == (
-        f"the cluster's brokers: {GROUP}/n0, {GROUP}/n1, {GROUP}/n2",
-        "the project has 3 containers; brokers among them: RaftNode07/n0",
+        "the cluster's brokers: " + ", ".join(f"{GROUP}/{peer.id} at {peer.address}" for peer in MEMBERS.peers),
+        "the project has 3 containers; brokers among them: RaftNode07/n0 at 127.0.0.1:30911",
     )
+
+
+def test_another_clusters_broker_of_the_same_name_is_not_taken_for_this_ones() -> None:
+    """The stock file gives every cluster the same project, group and peers."""
+    theirs = container("n0", peer="n0", host="10.0.0.1")
+    silent = container("n1", peer="n1", host="")
+    with pytest.raises(NotFoundError) as caught:
+        attached(Engine(theirs, silent)).__enter__()
+    assert caught.value.details[1] == (
+        f"the project has 2 containers; brokers among them: {GROUP}/n0 at 10.0.0.1:30911, "
+        f"{GROUP}/n1 at an address that it does not say"
+    )
+    engine = Engine(theirs, BROKERS[1])
+    with attached(engine) as cluster:
+        assert cluster.services == ("broker-n1",)
+        with pytest.raises(NotFoundError, match="n0 has no container"):
+            cluster.kill(cluster.peer("n0"))
+    assert engine.did == []
+
+
+def test_a_leader_is_killed_though_its_peers_run_on_other_hosts(
+    group: ScriptedGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not here is asked whether it is up: the quorum guard counts it."""
+    engine = Engine(BROKERS[1])
+    group.lead(FOUND.peers[1])
+    monkeypatch.setattr(engine, "kill", _then(engine.kill, lambda: group.lead(FOUND.peers[0])))
+    monkeypatch.setattr("rmqkit.cluster.cluster.ChannelPool", lambda: NullContext(group.pool))
+    with attached(engine) as cluster, kill_leader(cluster, timeout_s=5) as failover:
+        assert (failover.victim.id, failover.successor.id) == ("n1", "n0")
+    assert engine.did == ["kill id-broker-n1", "start id-broker-n1"]
+
+
+def test_a_leader_on_another_host_is_not_killed(group: ScriptedGroup, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(BROKERS[1])
+    monkeypatch.setattr("rmqkit.cluster.cluster.ChannelPool", lambda: NullContext(group.pool))
+    with (
+        attached(engine) as cluster,
+        pytest.raises(NotFoundError, match="n0 has no container"),
+        kill_leader(cluster, timeout_s=5),
+    ):
+        pytest.fail("entered")
+    assert engine.did == []
+
+
+def _then(act: Any, more: Any) -> Any:
+    def both(name: str, *, signal: str = "SIGKILL") -> None:
+        act(name, signal=signal)
+        more()
+
+    return both
 
 
 def test_half_an_access_is_an_error_of_use() -> None:
@@ -109,13 +164,7 @@ def test_without_access_a_kill_is_still_refused_and_says_how_to_have_it() -> Non
 
 def test_a_leader_is_killed_watched_and_brought_back(group: ScriptedGroup, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(*BROKERS)
-    kill = engine.kill
-
-    def killed(name: str, *, signal: str = "SIGKILL") -> None:
-        kill(name, signal=signal)
-        group.lead(FOUND.peers[1])
-
-    monkeypatch.setattr(engine, "kill", killed)
+    monkeypatch.setattr(engine, "kill", _then(engine.kill, lambda: group.lead(FOUND.peers[1])))
     monkeypatch.setattr("rmqkit.cluster.cluster.ChannelPool", lambda: NullContext(group.pool))
     with attached(engine) as cluster, kill_leader(cluster, timeout_s=5) as failover:
         assert (failover.victim.id, failover.successor.id) == ("n0", "n1")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from scripted_group import MEMBERS, N0, N1, N2, NAMESRV, PEERS, ScriptedGroup
+from scripted_group import GROUP, MEMBERS, N0, N1, N2, NAMESRV, PEERS, ScriptedGroup
 
 from rmqkit.faults.watch import Event, Seen, Switch, Watch
 from rmqkit.waiting import Pending, wait_until
@@ -99,6 +99,7 @@ def test_all_processes_are_asked_and_a_silent_one_holds_nothing_up() -> None:
     seen = watched(group, act)
     assert [each.name for each in seen if each.name != "left"] == ["elected", "registered", "serves"]
     assert {each.target for each in seen} == {"n1", "n2"}
+    assert {each.group for each in seen} == {GROUP}
     assert all(0 < each.within_s <= each.at_s for each in seen)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,11 +12,14 @@ from rmqkit.cli import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_OK
 from rmqkit.cli.common import own_cluster, say, settings, show
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.signals import sigterm_unwinds
-from rmqkit.errors import UsageError
+from rmqkit.errors import RmqkitError, UsageError
 from rmqkit.forensics import Kind, Places, locate
+from rmqkit.forensics.histories import topics_of
 from rmqkit.history import History
-from rmqkit.report.evidence import HISTORY, MANIFEST
+from rmqkit.report import Checked, check
+from rmqkit.report.evidence import MANIFEST
 
+_SHOWN = 3
 _WRONG = (Kind.DATA_LOSS, Kind.LOST_ON, Kind.NOT_DISPATCHED, Kind.CONSUMER_MISSED)
 
 
@@ -38,17 +41,19 @@ def run(
         raise UsageError("--namesrv and --run name two clusters", hint="give one of them")
     if limit < 1:
         raise UsageError(f"--limit {limit} looks for nothing", hint="for example 100")
-    record = _load(history) if history is not None else None
+    evidence = _evidence(history)
+    record = evidence.history if evidence is not None else _load(history)
     named = _stores(stores)
     if not ids and record is None:
         raise UsageError("neither ids nor a history: nothing to look for", hint="name ids, or --history FILE")
     wanted = list(ids)
     if not wanted and record is not None:
-        wanted = list(lost_ids(record))
+        wanted = list(lost_ids(record, evidence.thresholds if evidence is not None else None))
         if not wanted:
-            verdict = judge(record)
+            verdict = evidence.verdict if evidence is not None else judge(record)
             show([json.dumps(Places(()).as_dict(), indent=2)] if as_json else ["by this history no message is lost"])
-            say(f"rmqkit: its verdict is {verdict.status}")
+            why = "; ".join(each.text for each in verdict.violations)
+            say(f"rmqkit: its verdict is {verdict.status}{f': {why}' if why else ''}")
             return verdict.exit_code
     chosen = settings(namesrv=namesrv, timeout_s=timeout)
     attached = chosen.namesrv if run is None else None
@@ -59,14 +64,48 @@ def run(
         else:
             cluster = stack.enter_context(own_cluster(run, timeout_s=chosen.timeout_s))
         _check_peers(cluster, named, group)
+        _check_is_meant(cluster, evidence, record, topic)
         found = locate(cluster, wanted, record, group=group, topic=topic or "", stores=named, limit=limit)
     show([json.dumps(found.as_dict(), indent=2)] if as_json else found.lines())
     return _code(found)
 
 
-def _load(path: Path) -> History:
-    """A history by itself, or that of a run's evidence."""
-    return History.load(path / HISTORY if (path / MANIFEST).is_file() else path, incomplete_ok=True)
+def _evidence(path: Path | None) -> Checked | None:
+    """What a run left, judged by what was recorded with it; None for a history by itself."""
+    if path is None or not (path / MANIFEST).is_file():
+        return None
+    checked = check(path)
+    for remark in checked.remarks:
+        say(f"rmqkit: {remark}")
+    return checked
+
+
+def _load(path: Path | None) -> History | None:
+    return History.load(path, incomplete_ok=True) if path is not None else None
+
+
+def _check_is_meant(cluster: Cluster, evidence: Checked | None, record: History | None, topic: str | None) -> None:
+    """Raise UsageError where the cluster is another than that of the evidence: all would be lost there. Where that is
+    not known, a cluster that has none of the topics is told."""
+    of = evidence.summary.get("cluster") if evidence is not None else None
+    recorded = str(of.get("run") or "") if isinstance(of, Mapping) else ""
+    if recorded and cluster.run and recorded != cluster.run:
+        raise UsageError(
+            f"the evidence is of the cluster of run {recorded}, and the one that would be asked is of {cluster.run}",
+            hint=f"name the first with --run {recorded}; if it is gone, only copies of its stores can tell: "
+            "rmqkit.store.read_store reads them",
+        )
+    wanted = (topics_of(record) if record is not None else frozenset()) | ({topic} if topic else set())
+    if not wanted:
+        return
+    try:
+        known = cluster.nameserver().topics()
+    except RmqkitError:
+        return  # brokers and files are asked all the same, and what cannot be told is said
+    if wanted.isdisjoint(known):
+        shown = ", ".join(sorted(wanted)[:_SHOWN]) + (", …" if len(wanted) > _SHOWN else "")
+        where = cluster.run or cluster.namesrv_addr
+        say(f"rmqkit: the NameServer of {where} knows none of the topics ({shown}): is it the cluster that is meant?")
 
 
 def _stores(given: Sequence[str]) -> dict[str, Path]:

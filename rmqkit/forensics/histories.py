@@ -25,6 +25,15 @@ def told_of(history: History, ids: Sequence[str]) -> dict[str, Told]:
     return told
 
 
+def topics_of(history: History) -> frozenset[str]:
+    """The topics that were sent to."""
+    import numpy as np  # noqa: PLC0415 - what starts up need not import it
+
+    columns = history.send_columns()
+    texts = columns.texts("topic")
+    return frozenset(texts[number] for (topics,) in columns.batches("topic") for number in np.unique(topics).tolist())
+
+
 def received_of(history: History, ids: Sequence[str]) -> frozenset[str] | None:
     """Which of the ids a consumer was handed; None for a history without consumers."""
     if not history.receive_count and not history.consumers:

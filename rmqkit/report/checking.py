@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rmqkit.checks import Outage, Thresholds, Verdict, VerdictStatus, judge, outages
+from rmqkit.checks import Outage, Thresholds, Verdict, judge, outages
 from rmqkit.checks.findings import Finding
 from rmqkit.errors import UsageError
 from rmqkit.history import History
 from rmqkit.report import evidence as on_disk
+from rmqkit.report.judging import doubted, judged
 from rmqkit.report.markdown import markdown
 
 _SHOWN = 5
@@ -33,6 +34,7 @@ class Checked:
     title: str
     verdict: Verdict
     thresholds: Thresholds
+    history: History = field(repr=False, compare=False)
     recorded: str | None
     judged_then: bool
     outages: tuple[Outage, ...] = ()
@@ -83,8 +85,8 @@ def check(path: Path, *, max_outage_s: float | None = None) -> Checked:
 
     The thresholds are those that were kept with the evidence; ``max_outage_s`` takes the place of theirs. Evidence that
     is not as it was written proves no success: what would be PASSED is INCONCLUSIVE then, and what is seen lost is
-    FAILED. So is a history that a killed run left: INCONCLUSIVE. Raises UsageError for what is no evidence, is of a
-    format that this version does not read, or cannot be read.
+    FAILED; so it is with that of a test that failed. A history that a killed run left is INCONCLUSIVE. Raises
+    UsageError for what is no evidence, is of a format that this version does not read, or cannot be read.
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist", hint="name a folder that --report wrote, or a history")
@@ -96,6 +98,7 @@ def check(path: Path, *, max_outage_s: float | None = None) -> Checked:
             title=path.name,
             verdict=judge(history, wanted),
             thresholds=wanted,
+            history=history,
             recorded=None,
             judged_then=False,
             outages=outages(history),
@@ -107,8 +110,9 @@ def check(path: Path, *, max_outage_s: float | None = None) -> Checked:
     return Checked(
         path=path,
         title=found.title,
-        verdict=_doubted(judge(found.history, wanted), changed),
+        verdict=_doubted(judged(found.history, wanted, found.summary), changed),
         thresholds=wanted,
+        history=found.history,
         recorded=found.recorded,
         judged_then=found.thresholds is not None,
         outages=outages(found.history),
@@ -156,6 +160,4 @@ def _doubted(verdict: Verdict, changed: list[str]) -> Verdict:
     if not changed:
         return verdict
     what = "; ".join(changed[:_SHOWN]) + (f"; and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else "")
-    doubt = Finding("changed", len(changed), f"the evidence is not as it was written: {what}")
-    status = VerdictStatus.FAILED if verdict.violations else VerdictStatus.INCONCLUSIVE
-    return replace(verdict, status=status, doubts=(doubt, *verdict.doubts))
+    return doubted(verdict, Finding("changed", len(changed), f"the evidence is not as it was written: {what}"))

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmqkit.checks import Thresholds, Verdict, judge
+from rmqkit.checks import Thresholds, Verdict
 from rmqkit.errors import MachineError, UsageError
 from rmqkit.history import History
 from rmqkit.report import evidence as on_disk
 from rmqkit.report.evidence import Evidence, gathered
+from rmqkit.report.judging import judged
 from rmqkit.report.needs import check_target, ensure_available, prepare_report
 from rmqkit.report.placing import placed
 
@@ -69,7 +70,7 @@ def write_report(
     """
     prepare_report(directory)
     if verdict is None and thresholds is not None:
-        verdict = judge(history, thresholds)
+        verdict = judged(history, thresholds, summary)
     written = write_evidence(
         directory,
         history=history,
@@ -103,7 +104,7 @@ def write_evidence(
     if verdict is not None and thresholds is None:
         raise UsageError("a verdict without the thresholds that it was judged with", hint="give write_report both")
     if thresholds is not None and verdict is None:
-        verdict = judge(history, thresholds)
+        verdict = judged(history, thresholds, summary)
     found = gathered(history, summary, thresholds=thresholds, verdict=verdict, title=title, command=command)
     with placed(directory, last=on_disk.MANIFEST) as folder:
         on_disk.save(found, folder, verdict=verdict, beside=beside)
@@ -118,7 +119,8 @@ def load_report(directory: Path) -> Report:
     refuses.
     """
     found = on_disk.load(directory)
-    return Report(directory, found, judge(found.history, found.thresholds) if found.thresholds else None)
+    verdict = judged(found.history, found.thresholds, found.summary) if found.thresholds else None
+    return Report(directory, found, verdict)
 
 
 def render_report(report: Report) -> list[Path]:

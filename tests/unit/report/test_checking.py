@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from report_runs import small
 from rmqkit.checks import Thresholds, judge
 from rmqkit.errors import UsageError
 from rmqkit.history import History
-from rmqkit.report import check, write_evidence
+from rmqkit.report import check, load_report, write_evidence
 from rmqkit.report import evidence as on_disk
 
 SAVED = Path(__file__).parents[2] / "histories"
@@ -99,6 +99,37 @@ def test_a_run_that_was_only_measured_passes_only_with_what_any_run_needs(tmp_pa
     checked = check(tmp_path / "run")
     assert checked.verdict.exit_code == 3
     assert checked.remarks[0].startswith("nothing says what this run was to prove")
+
+
+# ---- a test that failed
+
+
+def kept(folder: Path, **needs: float) -> Path:
+    """What a failed test leaves that recorded a run without fault or loss."""
+    thresholds = replace(NEEDS, **needs)
+    summary = {"format": 1, "command": "pytest", "test": "test_m.py::test_it", "failure": "AssertionError: no"}
+    history = History.import_jsonl(RECORDED)
+    write_evidence(folder, history=history, summary=summary, thresholds=thresholds, title="failed test test_it")
+    return folder
+
+
+def test_what_a_failed_test_recorded_never_passes(tmp_path: Path) -> None:
+    assert judge(History.import_jsonl(RECORDED), NEEDS).exit_code == 0
+    checked = check(kept(tmp_path / "run"))
+    assert (checked.verdict.exit_code, checked.recorded, checked.remarks) == (3, "INCONCLUSIVE", [])
+    assert [each.text for each in checked.verdict.doubts] == ["the test itself failed: test_m.py::test_it"]
+    text = (tmp_path / "run" / "verdict.md").read_text()
+    assert text.startswith("## INCONCLUSIVE: failed test test\\_it\n")
+    assert "- the test itself failed: test\\_m.py::test\\_it\n" in text
+    assert json.loads((tmp_path / "run" / "verdict.json").read_text())["status"] == "INCONCLUSIVE"
+    report = load_report(tmp_path / "run")
+    assert (report.verdict, report.judged_otherwise) == (checked.verdict, "")
+
+
+def test_what_a_failed_test_saw_lost_stays_failed(tmp_path: Path) -> None:
+    checked = check(kept(tmp_path / "run", max_outage_s=2.0))
+    assert (checked.verdict.exit_code, checked.recorded) == (1, "FAILED")
+    assert {each.kind for each in checked.verdict.doubts} == {"test-failed"}
 
 
 # ---- tampered

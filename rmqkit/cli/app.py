@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.models import CommandInfo
 
 from rmqkit import __version__
 from rmqkit.cli import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
@@ -42,7 +43,7 @@ app.add_typer(load_app)
 def run(argv: list[str]) -> int:
     """Parse and run; errors of use come out as UsageError or click's own text with exit code 2."""
     try:
-        result = app(argv, standalone_mode=False)
+        result = _only(argv)(argv, standalone_mode=False)
     except typer.Exit as end:
         return int(end.exit_code)
     except typer.Abort as abort:
@@ -59,6 +60,23 @@ def run(argv: list[str]) -> int:
         # Typer swallows Ctrl-C and gives its exit code; who called main() wants to say something about it.
         raise KeyboardInterrupt
     return result if isinstance(result, int) else EXIT_OK
+
+
+def _only(argv: list[str]) -> typer.Typer:
+    """The table of commands with nothing in it but the one that ``argv`` names: typer reads every command's options
+    again in each process, which is a tenth of `rmqkit status`. The whole table where none is named.
+    """
+    named = [info for info in app.registered_commands if argv and _name(info) == argv[0]]
+    if not named:
+        return app
+    one = typer.Typer(name="rmqkit", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    one.registered_callback = app.registered_callback
+    one.registered_commands = named
+    return one
+
+
+def _name(info: CommandInfo) -> str:
+    return info.name or (info.callback.__name__ if info.callback else "")
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback form

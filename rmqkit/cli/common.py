@@ -30,7 +30,7 @@ def show_wide(table: Table) -> None:
     from rich.console import Console  # noqa: PLC0415 - costs 80 ms
     from rich.measure import Measurement  # noqa: PLC0415
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
     console.width = max(console.width, needed)
     with _reader_may_leave():

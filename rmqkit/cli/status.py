@@ -6,9 +6,10 @@ import io
 import json
 import subprocess
 import tarfile
+import threading
 import time
 from collections.abc import Collection
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING
@@ -36,6 +37,9 @@ def run(*, namesrv: str | None, run: str | None, as_json: bool, watch: bool, lis
         return EXIT_OK
     chosen = settings(namesrv=namesrv)
     with ExitStack() as stack:
+        if not as_json:
+            # Loading what draws the table takes longer than the cluster's answers do, and needs none of them.
+            threading.Thread(target=_load_tables, daemon=True).start()
         pool = stack.enter_context(ChannelPool())
         target = _target(pool, chosen.namesrv if run is None else None, run)
         if watch:
@@ -51,6 +55,12 @@ def run(*, namesrv: str | None, run: str | None, as_json: bool, watch: bool, lis
             show_wide(table(status))
             show([*views(status), *([f"build: {build.answer()}"] if build else [])])
     return EXIT_OK if status.healthy else EXIT_FAILED
+
+
+def _load_tables() -> None:
+    with suppress(ImportError):  # said by whoever draws
+        import rich.console  # noqa: PLC0415
+        import rich.table  # noqa: F401, PLC0415
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ def test_what_every_driver_was_acknowledged_survives_a_killed_leader(
         assert each.outage.lower_s <= each.outage.gap_s <= each.outage.upper_s, str(each)
 
 
+@pytest.mark.long
 def test_a_followers_kill_stops_no_driver(healthy_cluster: Cluster, copied_topic: str) -> None:
     leader, follower = healthy_cluster.leader(), healthy_cluster.followers()[0]
     with (

@@ -159,6 +159,7 @@ def test_a_graceful_stop_of_the_leader_loses_nothing_but_is_no_handover(
     assert longest_gap_s(history) > 3.0
 
 
+@pytest.mark.long
 def test_a_graceful_stop_takes_a_time_of_its_own_before_the_same_election_as_after_a_kill(
     healthy_cluster: Cluster,
 ) -> None:

@@ -194,6 +194,7 @@ def test_what_a_killed_owner_left_is_removed_at_the_next_start(drill: Command, e
     assert things_of(drill.pid) == set()
 
 
+@pytest.mark.long
 def test_two_clusters_stand_side_by_side_and_fall_alone(rmq_cluster: Cluster, edition: str) -> None:
     with Cluster.start(edition=edition) as other:
         assert other.run != rmq_cluster.run

@@ -159,6 +159,7 @@ def test_load_tells_every_outcome_and_its_totals_agree(
 
 
 @pytest.mark.failover
+@pytest.mark.long
 def test_what_the_java_client_was_acknowledged_survives_a_killed_leader(
     healthy_cluster: Cluster, copied_topic: str, java_process: JavaProcess
 ) -> None:

@@ -57,6 +57,12 @@ class Site:
         container = self.cluster.engine.client.api.inspect_container(self.cluster.container_of("net"))
         return ["nsenter", f"--net=/proc/{container['State']['Pid']}/ns/net", *python]
 
+    def broker_pids(self) -> list[int]:
+        """The brokers' processes, as this machine numbers them."""
+        assert self.cluster.engine is not None
+        inspect = self.cluster.engine.client.api.inspect_container
+        return [int(inspect(self.cluster.container_of(peer))["State"]["Pid"]) for peer in self.cluster.peers]
+
     def stored(self, topic: str) -> int:
         """How many messages the leader has in ``topic``, committed."""
         stats = self.cluster.broker(self.cluster.leader()).topic_stats(topic)
@@ -102,6 +108,8 @@ class Rate:
 
     per_s: float
     cpu_us: float
+    broker_cores: float | None = None
+    """Cores that the group's three brokers used together: near what the machine has, they are the limit."""
 
 
 def measured(site: Site, topic: str, pids: Sequence[int], *, warm_s: float, seconds: float) -> Rate:
@@ -111,21 +119,26 @@ def measured(site: Site, topic: str, pids: Sequence[int], *, warm_s: float, seco
         lambda: site.stored(topic) > before or Pending(f"still {before}"), label="the first message", timeout_s=60
     )
     time.sleep(warm_s)  # what is measured is the time after it; nothing is waited for
+    brokers = site.broker_pids()
     began, first, cpu = time.perf_counter(), site.stored(topic), sum(map(cpu_s, pids))
+    theirs = sum(map(cpu_s, brokers))
     time.sleep(seconds)
     last, ended, spent = site.stored(topic), time.perf_counter(), sum(map(cpu_s, pids)) - cpu
+    theirs = sum(map(cpu_s, brokers)) - theirs
     count = last - first
     if count <= 0:
         raise SystemExit(f"nothing was stored in {seconds} s")
-    return Rate(count / (ended - began), spent * 1e6 / count)
+    return Rate(count / (ended - began), spent * 1e6 / count, theirs / (ended - began))
 
 
 def rate_row(name: str, rates: Sequence[Rate]) -> None:
     """Messages a second, and processor time of the client a message."""
     values = [rate.per_s for rate in rates]
     cpu = statistics.median(rate.cpu_us for rate in rates)
+    cores = [rate.broker_cores for rate in rates if rate.broker_cores is not None]
+    brokers = f"; brokers {statistics.median(cores):.2f} of {os.cpu_count()} cores" if cores else ""
     print(
         f"{name:44s} min {min(values):10.0f}  median {statistics.median(values):10.0f}  max {max(values):10.0f} msg/s"
-        f"  {cpu:6.1f} µs CPU a message  (n={len(values)})",
+        f"  {cpu:6.1f} µs CPU a message{brokers}  (n={len(values)})",
         flush=True,
     )

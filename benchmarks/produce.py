@@ -142,6 +142,7 @@ def main() -> None:
     with full_speed(chosen.edition) as cluster:
         site = Site(cluster, chosen.place)
         create_topic(cluster, chosen.topic, queues=8)
+        _heat(site, chosen, modes)
         for _ in range(chosen.rounds):
             figures.setdefault("Java benchmark Producer", []).append(java(site, chosen))
             for mode in modes:
@@ -150,6 +151,13 @@ def main() -> None:
                 figures.setdefault("Java driver, load", []).append(driver(site, chosen))
     print(f"{chosen.edition}, {chosen.place} the pod's network, {chosen.threads} threads, {chosen.bytes} bytes")
     show(figures)
+
+
+def _heat(site: Site, chosen: argparse.Namespace, modes: list[str]) -> None:
+    """A turn of each side that does not count: the brokers' JVMs compile while they are new, for a minute."""
+    java(site, chosen)
+    for mode in modes:
+        ours(site, chosen, mode)
 
 
 def show(figures: dict[str, list[Rate]]) -> None:

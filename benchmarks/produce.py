@@ -35,11 +35,17 @@ BATCH = 32
 
 def send_for_ever(task: dict[str, object]) -> None:
     """Our side's process: threads that send until the process is ended."""
-    modes: dict[str, Callable[[dict[str, object]], None]] = {"sync": _sync, "pipelined": _pipelined, "batch": _batch}
+    modes: dict[str, Callable[[ChannelPool, dict[str, object]], None]] = {
+        "sync": _sync,
+        "pipelined": _pipelined,
+        "batch": _batch,
+    }
     work = modes[str(task["mode"])]
-    for _ in range(int(str(task["threads"]))):
-        threading.Thread(target=work, args=(task,), daemon=True).start()
-    signal.pause()
+    # One pool and so one connection to a broker for all threads, like the one client of the Java side.
+    with ChannelPool() as pool:
+        for _ in range(int(str(task["threads"]))):
+            threading.Thread(target=work, args=(pool, task), daemon=True).start()
+        signal.pause()
 
 
 def _servers(task: dict[str, object]) -> list[str]:
@@ -50,24 +56,22 @@ def _message(task: dict[str, object]) -> OutgoingMessage:
     return OutgoingMessage(str(task["topic"]), b"x" * int(str(task["bytes"])))
 
 
-def _sync(task: dict[str, object]) -> None:
-    with ChannelPool() as pool:
-        producer = Producer(pool, _servers(task))
-        while True:
-            producer.send_message(_message(task))
+def _sync(pool: ChannelPool, task: dict[str, object]) -> None:
+    producer = Producer(pool, _servers(task))
+    while True:
+        producer.send_message(_message(task))
 
 
-def _batch(task: dict[str, object]) -> None:
-    with ChannelPool() as pool:
-        producer = Producer(pool, _servers(task))
-        while True:
-            producer.send_batch([_message(task) for _ in range(BATCH)])
+def _batch(pool: ChannelPool, task: dict[str, object]) -> None:
+    producer = Producer(pool, _servers(task))
+    while True:
+        producer.send_batch([_message(task) for _ in range(BATCH)])
 
 
-def _pipelined(task: dict[str, object]) -> None:
+def _pipelined(pool: ChannelPool, task: dict[str, object]) -> None:
     from rmqkit.client.pipeline import PipelinedProducer  # noqa: PLC0415 - the other modes do not need it
 
-    with ChannelPool() as pool, PipelinedProducer(pool, _servers(task), window=int(str(task["window"]))) as producer:
+    with PipelinedProducer(pool, _servers(task), window=int(str(task["window"]))) as producer:
         while True:
             producer.submit(_message(task))
 

@@ -43,7 +43,7 @@ app.add_typer(load_app)
 def run(argv: list[str]) -> int:
     """Parse and run; errors of use come out as UsageError or click's own text with exit code 2."""
     try:
-        result = _only(argv)(argv, standalone_mode=False)
+        result = only(argv)(argv, standalone_mode=False)
     except typer.Exit as end:
         return int(end.exit_code)
     except typer.Abort as abort:
@@ -62,7 +62,7 @@ def run(argv: list[str]) -> int:
     return result if isinstance(result, int) else EXIT_OK
 
 
-def _only(argv: list[str]) -> typer.Typer:
+def only(argv: list[str]) -> typer.Typer:
     """The table of commands with nothing in it but the one that ``argv`` names: typer reads every command's options
     again in each process, which is a tenth of `rmqkit status`. The whole table where none is named.
     """
@@ -76,7 +76,7 @@ def _only(argv: list[str]) -> typer.Typer:
 
 
 def _name(info: CommandInfo) -> str:
-    return info.name or (info.callback.__name__ if info.callback else "")
+    return info.name or (info.callback.__name__.replace("_", "-") if info.callback else "")
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - typer's callback form

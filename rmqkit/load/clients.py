@@ -6,6 +6,7 @@ group, and another driver's consumer, behind one way to receive. What does not: 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -110,12 +111,44 @@ def _told(done: Done, number: int, _message: OutgoingMessage, outcome: SendOutco
     done(number, outcome)
 
 
-def built_in_senders(nameservers: Sequence[str], plan: SendPlan) -> OpenSender:
-    """The kit's own client: every thread has its own connections and its own route, as separate services have."""
+class SharedPool:
+    """One pool of connections for all who use it at the same time: made for the first, closed after the last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: ChannelPool | None = None
+        self._users = 0
+
+    @contextmanager
+    def use(self) -> Iterator[ChannelPool]:
+        """The pool, for the length of the block."""
+        with self._lock:
+            pool = self._pool = self._pool or ChannelPool()
+            self._users += 1
+        try:
+            yield pool
+        finally:
+            with self._lock:
+                self._users -= 1
+                last = self._users == 0
+                if last:
+                    self._pool = None
+            if last:
+                pool.close()
+
+
+def built_in_senders(nameservers: Sequence[str], plan: SendPlan, *, shared: bool = False) -> OpenSender:
+    """The kit's own client. Every thread has its own route, and its own connections, as separate services have.
+
+    ``shared``: the threads of this process share their connections, as those of one service do, which have one producer
+    between them. A broker then serves more sends a second: several come and go with one packet. A window of pipelined
+    sends fills a connection by itself, and has its own.
+    """
+    common = SharedPool()
 
     @contextmanager
     def open_sender(_worker: int) -> Iterator[Sender]:
-        with ChannelPool() as pool:
+        with common.use() if shared and not plan.window else ChannelPool() as pool:
             # The load is of the size that was asked for: nothing is compressed.
             if plan.window:
                 with PipelinedProducer(

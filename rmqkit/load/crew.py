@@ -41,7 +41,7 @@ class Crew:
         self._plan = plan
         self._run = run
         self._nameservers = tuple(nameservers)
-        self._openers = {BUILT_IN: built_in_senders(self._nameservers, plan), **(drivers or {})}
+        self._openers = {BUILT_IN: built_in_senders(self._nameservers, plan, shared=True), **(drivers or {})}
         self._parts: list[Squad | WorkerProcess] = []
         self._stack = ExitStack()
         self.failure: BaseException | None = None

@@ -165,7 +165,7 @@ def main(argv: list[str]) -> int:
 
 def _work(connection: Connection) -> Account:
     _, assignment = connection.recv()
-    squad = Squad(assignment, built_in_senders(assignment.nameservers, assignment.plan))
+    squad = Squad(assignment, built_in_senders(assignment.nameservers, assignment.plan, shared=True))
     connection.send(("ready", None))
     kind, start_ns = connection.recv()
     if kind == "stop":

@@ -15,7 +15,7 @@ import pytest
 
 from rmqkit import __version__, cli
 from rmqkit.cli import EXIT_CLUSTER, EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_OK, EXIT_USAGE, exit_code, main
-from rmqkit.cli.app import app
+from rmqkit.cli.app import app, only
 from rmqkit.errors import (
     BrokerExitedError,
     ComposeError,
@@ -333,6 +333,13 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
     finally:
         os.close(write)
     assert done.stderr == ""
+
+
+def test_a_named_command_is_read_alone_and_anything_else_meets_the_whole_table() -> None:
+    for name in COMMANDS:
+        assert len(only([name, "--help"]).registered_commands) == 1
+    for argv in ([], ["--help"], ["no-such-command"], ["load", "run"]):
+        assert only(argv) is app
 
 
 def test_help_imports_nothing_heavy() -> None:

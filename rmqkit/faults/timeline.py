@@ -89,7 +89,7 @@ def observe(
     """
     watch = _Watch(cluster, kind=kind, victim=victim, history=history)
     inject()
-    watch.reach("injected")
+    watch.injected()
     try:
         successor = wait_until(watch.look, label="a successor acknowledges a send", timeout_s=timeout_s, every_s=POLL_S)
     except WaitTimeoutError as error:
@@ -112,13 +112,23 @@ class _Watch:
         self.history = history
         self.group = cluster.members.of(victim.group)
         self.survivors = survivors_of(cluster, [victim])
-        self.started = time.monotonic()
+        self.started_ns = time.monotonic_ns()
         self.reached: dict[str, float] = {}
         self.successor: Peer | None = None
         self.elections = 0
 
+    def injected(self) -> None:
+        """The call is over. The fault was there at some moment of it, and on a busy machine it lasts for seconds, in
+        which a successor may have been elected: the history has the moment before which there was nothing.
+        """
+        self.reached["injected"] = self._now_s()
+        self.history.add_fault(self.kind, "injected", str(self.victim), at_ns=self.started_ns)
+
+    def _now_s(self) -> float:
+        return (time.monotonic_ns() - self.started_ns) / 1e9
+
     def reach(self, name: str) -> None:
-        self.reached[name] = time.monotonic() - self.started
+        self.reached[name] = self._now_s()
         self.history.add_fault(self.kind, name, str(self.successor or self.victim))
 
     def look(self) -> Peer | Pending:

@@ -167,10 +167,13 @@ def carried_out(
             stack.enter_context(Watch(cluster, leader=leader, began=injection.started, on_seen=see))
         with undone(undo, what=f"bringing {injection.target} back"):
             if fault.brief:
+                began_ns = time.monotonic_ns()
                 # The undo is in hand before a signal can come between.
                 with held_back():
                     undos.append(fault.inject(cluster, targets))
-                reach("injected")
+                # It was there at some moment of the call; before it there was nothing.
+                history.add_fault(fault.kind, "injected", injection.target, at_ns=began_ns)
+                injection.reached("injected")
             else:
                 reach("injected")
                 undos.append(fault.inject(cluster, targets))

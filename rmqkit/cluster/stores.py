@@ -32,14 +32,19 @@ if TYPE_CHECKING:
 
 _OWNERSHIP = (LABEL_RUN, LABEL_OWNER_PID, LABEL_HOST, LABEL_KEPT)
 
-_PACK = f"""
-cd {STORE_DIR} 2>/dev/null || exec tar --create --file=- --files-from=/dev/null
+_PACK = """
+cd {store} 2>/dev/null || exec tar --create --file=- --files-from=/dev/null
+exec 3>&1
 # In this order: of a broker that writes meanwhile, what is copied later knows of everything that was copied before.
-for each in dledger-*/checkpoint* dledger-*/currterm* dledger-*/index dledger-*/data consumequeue config abort; do
-    [ ! -e "$each" ] || echo "$each"
-done | tar --create --sparse --file=- --files-from=-
+set -- dledger-*/checkpoint* dledger-*/currterm* dledger-*/index dledger-*/data consumequeue config abort
+said=$(for each; do [ ! -e "$each" ] || echo "$each"; done | LC_ALL=C tar --create --sparse --file=- --files-from=- 2>&1 >&3)
 code=$?
-[ "$code" -le 1 ]  # 1: a file changed as it was read, as those of a running broker do
+# A running broker changes files (1), and writes its checkpoint under another name that it renames: what was there when
+# it was listed is gone (2) when it is read. Anything else is a failure.
+gone='Cannot stat: No such file or directory$|File removed before we read it$|file changed as we read it$'
+if [ "$code" = 2 ] && ! printf '%s\n' "$said" | grep -qvE "$gone|Exiting with failure status"; then code=1; fi
+printf '%s\n' "$said" >&2
+[ "$code" -le 1 ]
 """
 
 
@@ -52,7 +57,7 @@ def copy_store(cluster: Cluster, peer: Peer, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as packed:
-        beside(cluster, peer, ["sh", "-c", _PACK], output=packed)
+        beside(cluster, peer, ["sh", "-c", _PACK.format(store=STORE_DIR)], output=packed)
         packed.seek(0)
         try:
             with tarfile.open(fileobj=packed) as archive:

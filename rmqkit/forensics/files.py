@@ -43,7 +43,7 @@ def read_files(cluster: Cluster, peer: Peer, ids: Collection[str], *, given: Pat
             with read_store(copied) as reading:
                 return _found(reading, ids, id_of)
     except RmqkitError as error:
-        return StoreFiles(unread=error.what)
+        return StoreFiles(unread=": ".join((error.what, *error.details[-1:])))
 
 
 def _found(reading: StoreReading, ids: Collection[str], id_of: IdOf) -> StoreFiles:

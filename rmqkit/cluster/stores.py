@@ -37,7 +37,8 @@ cd {store} 2>/dev/null || exec tar --create --file=- --files-from=/dev/null
 exec 3>&1
 # In this order: of a broker that writes meanwhile, what is copied later knows of everything that was copied before.
 set -- dledger-*/checkpoint* dledger-*/currterm* dledger-*/index dledger-*/data consumequeue config abort
-said=$(for each; do [ ! -e "$each" ] || echo "$each"; done | LC_ALL=C tar --create --sparse --file=- --files-from=- 2>&1 >&3)
+export LC_ALL=C
+said=$(for each; do [ ! -e "$each" ] || echo "$each"; done | tar --create --sparse --file=- --files-from=- 2>&1 >&3)
 code=$?
 # A running broker changes files (1), and writes its checkpoint under another name that it renames: what was there when
 # it was listed is gone (2) when it is read. Anything else is a failure.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rmqkit.checks import timelines
 from rmqkit.cli.common import own_cluster, say, settings, show
 from rmqkit.cli.load_screen import screen
 from rmqkit.cli.load_text import exit_code, text
@@ -31,7 +32,6 @@ from rmqkit.load.ended import LoadParts
 from rmqkit.load.plan import ReceivePlan, SendPlan
 from rmqkit.load.preflight import Ground, survey
 from rmqkit.load.runner import Load
-from rmqkit.load.summary import Summary
 from rmqkit.report import prepare_report, write_report
 from rmqkit.scenario import kill_leader_during
 from rmqkit.transport.pool import ChannelPool
@@ -71,14 +71,12 @@ class Evidence:
             return stack.enter_context(History.recording(self.history))
         return None if self.report is None else History()
 
-    def keep(self, summary: Summary, history: History | None) -> None:
+    def keep(self, summary: Mapping[str, Any], history: History | None) -> None:
         """Write the report, also of a run that failed: then it is wanted most."""
         if self.history is not None:
             say(f"every operation is in {self.history}")
         if self.report is not None and history is not None:
-            page = write_report(
-                self.report, history=history, summary=summary.as_dict(), command=["rmqkit", *sys.argv[1:]]
-            )
+            page = write_report(self.report, history=history, summary=summary, command=["rmqkit", *sys.argv[1:]])
             say(f"the report is {page}")
 
 
@@ -170,8 +168,10 @@ def run(
                 history.add_peer(address, group)
         load = Load(parts, history=history, on_progress=show_progress, alongside=alongside)
         summary = load.run()
-    show([json.dumps(summary.as_dict(), indent=2)] if evidence.as_json else text(summary))
-    evidence.keep(summary, history)
+    found = timelines(load.history)
+    plain = {**summary.as_dict(), "timelines": [each.as_dict() for each in found]}
+    show([json.dumps(plain, indent=2)] if evidence.as_json else text(summary, found))
+    evidence.keep(plain, history)
     if load.failure is not None:
         raise load.failure
     return exit_code(summary, faulty=kill is not None)

@@ -172,9 +172,9 @@ class History(BrokerSide):
             self._consumers[group] = end
             self.on_fact("consumer", jsonl.consumer_line(end))
 
-    def add_fault(self, kind: str, step: str, target: str) -> FaultEvent:
-        """Record a step of a fault, now."""
-        event = FaultEvent(kind, step, target, time.monotonic_ns())
+    def add_fault(self, kind: str, step: str, target: str, *, within_s: float = 0.0) -> FaultEvent:
+        """Record a step of a fault, now; it came at most ``within_s`` seconds before."""
+        event = FaultEvent(kind, step, target, time.monotonic_ns(), round(within_s * 1e9))
         with self.shared.lock:
             self.faults.append(event)
             self.on_fact("fault", asdict(event))

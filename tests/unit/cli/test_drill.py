@@ -69,7 +69,7 @@ class Drill:
                 if f"r-{number}" not in self.lost or peer.id not in self.lost_at:
                     history.add_read(ReadRecord(peer.id, f"r-{number}", "T", 0, number))
         for step, at_s, who in (
-            ("injected", killed, "n0"),
+            ("injected", killed + 0.02, "n0"),
             ("left", back - 2, "n1"),
             ("left", back - 2, "n2"),
             ("elected", back - 1, "n1"),

@@ -94,7 +94,7 @@ class StatusMemory:
         self._thread.join(timeout=_PATIENCE_S)
 
     def since(self, at_ns: int) -> list[str]:
-        """The lines of samples that were taken at ``at_ns`` of the monotonic clock or later, and of the last one before:
+        """The lines of samples taken at ``at_ns`` of the monotonic clock or later, and of the last one before:
         how things stood then."""
         with self._lock:
             kept = list(self._kept)

@@ -163,6 +163,8 @@ def test_a_report_holds_the_summary_the_history_and_a_page(
     told, kept = json.loads(out), json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert kept["produced"] == told["produced"]
     assert (folder / "index.html").stat().st_size > 1000
+    (note,) = kept["notes"]
+    assert note.startswith("the cluster could not be attached to, so nothing of its status is kept: "), "it has no Raft"
     assert {send.message_id for send in load_report(folder).evidence.history.sends()} == set(cluster.ids)
     code, _, err = ran("produce", "--namesrv", cluster.address, "--count", "30", "--report", str(folder))
     assert code == EXIT_USAGE

@@ -207,7 +207,7 @@ def test_a_topic_that_exists_nowhere_is_not_consumed(load: Any) -> None:
 
 
 def leaves_what_check_needs(folder: Path, group: str, summary: Any) -> None:
-    """The witness of the run beside its history, every phase of the fault, and offsets for the check that needs them."""
+    """The witness beside the history, every phase of the fault, and offsets for the check that needs them."""
     assert {"spec.json", "status.jsonl", "logs"} <= {path.name for path in folder.iterdir()}
     healthy = [json.loads(line).get("healthy") for line in (folder / "status.jsonl").read_text().splitlines()]
     assert healthy[0] is True

@@ -112,7 +112,7 @@ def observe(
     """
     watch = _Watch(cluster, kind=kind, victim=victim, history=history)
     inject()
-    watch.reach("injected", since=watch.started)
+    watch.injected()
     try:
         successor = wait_until(watch.look, label="a successor acknowledges a send", timeout_s=timeout_s, every_s=POLL_S)
     except WaitTimeoutError as error:
@@ -139,7 +139,8 @@ class _Watch:
         self.history = history
         self.group = cluster.members.of(victim.group)
         self.survivors = survivors_of(cluster, [victim])
-        self.started = time.monotonic()
+        self.started_ns = time.monotonic_ns()
+        self.started = self.started_ns / 1e9
         self.reached: dict[str, Phase] = {}
         self.left: dict[str, Phase] = {}
         self.successor: Peer | None = None
@@ -147,6 +148,14 @@ class _Watch:
         self._asked: dict[str, float] = {}
         """When each view was asked for that was answered last; before the first one: when the fault began."""
         self._names: dict[str, str | None] = {peer.id: victim.id for peer in self.survivors}
+
+    def injected(self) -> None:
+        """The call is over. The fault was there at some moment of it, and on a busy machine it lasts for seconds, in
+        which a successor may have been elected: the history has the moment before which there was nothing.
+        """
+        now_s = time.monotonic() - self.started
+        self.reached["injected"] = Phase("injected", now_s, now_s)
+        self.history.add_fault(self.kind, "injected", str(self.victim), at_ns=self.started_ns)
 
     def reach(self, name: str, *, since: float) -> None:
         phase = self._seen(name, since, str(self.successor or self.victim))

@@ -144,8 +144,8 @@ def carried_out(
     injection = Injection(fault, targets, fault.target_text(cluster, targets))
     undos: list[Undo] = []
 
-    def reach(step: str, *, within_s: float = 0.0) -> None:
-        history.add_fault(fault.kind, step, injection.target, within_s=within_s)
+    def reach(step: str) -> None:
+        history.add_fault(fault.kind, step, injection.target)
         injection.reached(step)
 
     def undo() -> None:
@@ -168,11 +168,13 @@ def carried_out(
             stack.enter_context(Watch(cluster, leader=leader, began=injection.started, on_seen=see))
         with undone(undo, what=f"bringing {injection.target} back"):
             if fault.brief:
+                began_ns = time.monotonic_ns()
                 # The undo is in hand before a signal can come between.
-                began = time.monotonic()
                 with held_back():
                     undos.append(fault.inject(cluster, targets))
-                reach("injected", within_s=time.monotonic() - began)
+                # It was there at some moment of the call; before it there was nothing.
+                history.add_fault(fault.kind, "injected", injection.target, at_ns=began_ns)
+                injection.reached("injected")
             else:
                 reach("injected")
                 undos.append(fault.inject(cluster, targets))

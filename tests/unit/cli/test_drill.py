@@ -79,7 +79,7 @@ class Drill:
             ("healed", back + 1, "n0"),
             ("restored", back + 2, "n0"),
         ):
-            known = 0 if step in ("healed", "restored") else 20_000_000
+            known = 0 if step in ("injected", "healed", "restored") else 20_000_000
             history.faults.append(FaultEvent("kill-leader", step, who, zero + int(at_s * SECOND), known))
         for peer in MEMBERS.peers:
             history.reader_done(peer.id, reached_end=peer.id not in self.unread)

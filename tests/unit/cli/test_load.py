@@ -269,7 +269,7 @@ def test_the_text_says_what_went_wrong() -> None:
         "built-in: nothing acknowledged for 0.50 s at most",
         "1 acknowledged and not received",
         "not drained: 4 behind in 1 queues",
-        "kill-leader of n0\n   0.000 s             the fault was there",
+        "kill-leader of n0\n   0.000 s             the order was given: from now on the fault may be there",
         "a note",
     ):
         assert words in said

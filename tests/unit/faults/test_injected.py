@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -74,6 +75,22 @@ def test_each_fault_does_this_and_undoes_it(
     (interval,) = intervals(history.faults)
     assert (interval.kind, interval.target) == (fault.kind, injection.target)
     assert interval.end_ns is not None
+
+
+def test_a_fault_is_in_the_history_from_before_the_call_that_did_it(
+    cluster: Cluster, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, in_the_call, kill = History(), [], engine.kill
+
+    def noted(container_id: str, *, signal: str = "SIGKILL") -> None:
+        in_the_call.append(time.monotonic_ns())
+        kill(container_id, signal=signal)
+
+    monkeypatch.setattr(engine, "kill", noted)
+    with injected(cluster, Kill(), history=history) as injection:
+        assert injection.at("injected") * 1e9 >= in_the_call[0] - injection.started * 1e9
+    assert history.faults[0].step == "injected"
+    assert history.faults[0].at_ns <= in_the_call[0]
 
 
 @pytest.mark.parametrize("fault", [Kill(), Stop(), Pause(), NameServerKill(), NameServerPause()], ids=str)

@@ -59,13 +59,23 @@ def wait(_group: ScriptedGroup) -> None:
     """One look at which nothing is new."""
 
 
-def observed(group: ScriptedGroup, history: History | None = None, *, timeout_s: float = 20) -> Failover:
+def observed(
+    group: ScriptedGroup,
+    history: History | None = None,
+    *,
+    timeout_s: float = 20,
+    while_killing: Callable[[ScriptedGroup], None] = wait,
+) -> Failover:
+    def inject() -> None:
+        while_killing(group)
+        kill_n0(group)
+
     cluster: Any = SimpleNamespace(pool=group.pool, members=MEMBERS, nameservers=(NAMESRV,))
     return observe(
         cluster,
         kind="kill-leader",
         victim=N0,
-        inject=lambda: kill_n0(group),
+        inject=inject,
         timeout_s=timeout_s,
         history=history if history is not None else History(),
     )
@@ -91,7 +101,8 @@ def test_every_phase_is_seen_when_it_comes() -> None:
         ("registered", "n2"),
         ("acked", "n2"),
     ]
-    assert all(fault.within_ns > 0 for fault in history.faults), "how finely each is known is recorded"
+    assert all(fault.within_ns > 0 for fault in history.faults[1:]), "how finely each is known is recorded"
+    assert found.phases[0].within_s == found.phases[0].at_s, "it was there at some moment of the call"
 
 
 def test_each_survivor_gives_its_leader_up_once_and_that_is_part_of_the_timeline() -> None:
@@ -123,6 +134,18 @@ def test_what_was_not_answered_leaves_open_since_when_it_is_so() -> None:
     known = {phase.name: phase.within_s for phase in found.phases}
     assert known["elected"] >= 0.2
     assert known["serves"] < known["elected"] > known["registered"]
+
+
+def test_a_kill_is_in_the_history_from_before_the_call_that_did_it() -> None:
+    """On a busy machine the call took five seconds: a successor was elected and the outage over when it returned."""
+    history, in_the_call = History(), []
+
+    def slow(group: ScriptedGroup) -> None:
+        in_the_call.append(time.monotonic_ns())
+
+    observed(Switching(elect("n1"), serve("n1"), register(N1)), history, while_killing=slow)
+    assert history.faults[0].step == "injected"
+    assert history.faults[0].at_ns <= in_the_call[0]
 
 
 def test_a_broker_that_registers_before_it_serves_is_shown_so() -> None:

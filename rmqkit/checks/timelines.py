@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _S = 1e9
 LAST_ACK, FIRST_ACK, FIRST_CONSUMED = "last-ack", "first-ack", "first-consumed"
 MEANING = {
-    LAST_ACK: "{who}: last acknowledgement before",
+    LAST_ACK: "{who}: last acknowledgement before the gap",
     "injected": "the order was given: from now on the fault may be there",
     "left": "{who} named its leader no longer",
     "elected": "Raft elected {who}, as a majority of the peers says",

@@ -92,7 +92,7 @@ def test_as_text_each_phase_has_a_line_and_several_faults_a_line_each() -> None:
     history = killed()
     lines = timeline_lines(timelines(history))
     assert lines[0] == "kill-leader of n0"
-    assert lines[2] == "  -0.100 s  (+ 0.100)  built-in: last acknowledgement before (known to 100 ms)"
+    assert lines[2] == "  -0.100 s  (+ 0.100)  built-in: last acknowledgement before the gap (known to 100 ms)"
     assert lines[4] == "   3.900 s  (+ 3.900)  n1 named its leader no longer (known to 30 ms)"
     assert (
         lines[11] == "   5.300 s  (+ 0.050)  built-in: first acknowledgement after 5.40 s without one (known to 200 ms)"

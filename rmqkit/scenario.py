@@ -11,7 +11,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from rmqkit.checks import Outage, Thresholds, Verdict, judge, longest_gap_s, lost_ids, outages
+from rmqkit.checks import (
+    Outage,
+    Thresholds,
+    Timeline,
+    Verdict,
+    judge,
+    longest_gap_s,
+    lost_ids,
+    outages,
+    timelines,
+)
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.topics import create_topic, delete_topic, wait_topic_everywhere
@@ -73,6 +83,11 @@ class DrillResult:
         """How long the service was away, as the sends bound it."""
         return outages(self.history)
 
+    @property
+    def timelines(self) -> tuple[Timeline, ...]:
+        """The fault in its phases, those that the clients saw among them."""
+        return timelines(self.history)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
         failover = self.failover
@@ -82,7 +97,8 @@ class DrillResult:
             "victim": failover.victim.id,
             "successor": failover.successor.id,
             "elections": failover.elections,
-            "timeline": [{"phase": p.name, "at_s": round(p.at_s, 4)} for p in (*failover.phases, *failover.restored)],
+            "timeline": [phase.as_dict() for phase in failover.timeline],
+            "timelines": [each.as_dict() for each in self.timelines],
             "unavailable_s": round(self.unavailable_s, 4),
             "outages": [asdict(each) for each in self.outages],
             "unread": dict(self.unread),
@@ -160,6 +176,11 @@ class ChaosResult:
         """How long the service was away around each fault, as the sends bound it."""
         return outages(self.history)
 
+    @property
+    def timelines(self) -> tuple[Timeline, ...]:
+        """Each fault in its phases, those that the clients saw among them."""
+        return timelines(self.history)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
         return {
@@ -171,7 +192,7 @@ class ChaosResult:
                     "fault": each.fault.kind,
                     "target": each.target,
                     "packets": each.packets,
-                    "timeline": [{"phase": phase.name, "at_s": round(phase.at_s, 4)} for phase in each.phases],
+                    "timeline": [phase.as_dict() for phase in each.phases],
                     "seen": [
                         {
                             "phase": s.name,
@@ -185,6 +206,7 @@ class ChaosResult:
                 }
                 for each in self.injections
             ],
+            "timelines": [each.as_dict() for each in self.timelines],
             "outages": [asdict(each) for each in self.outages],
             "unread": dict(self.unread),
             "lost": self.places.as_dict() if self.places is not None else None,

@@ -46,6 +46,10 @@ class Outage:
     upper_s: float | None
     refused: int
     unknown: int
+    last_ack_took_s: float = 0.0
+    """How long the last acknowledged send before took: its acknowledgement was given at most so long before it came."""
+    first_ack_took_s: float = 0.0
+    """The same of the first one after."""
 
 
 def outages(history: History, *, each_sender: bool = False) -> tuple[Outage, ...]:
@@ -113,7 +117,12 @@ class _Sender:
             upper_s=None if before is None or after is None else (end - self._latest_start(acked, before)) / _S,
             refused=len(refused),
             unknown=int((inside & (self.outcome == Outcome.UNKNOWN)).sum()),
+            last_ack_took_s=self._took_s(before),
+            first_ack_took_s=self._took_s(after),
         )
+
+    def _took_s(self, send: int | None) -> float:
+        return 0.0 if send is None else int(self.end[send] - self.start[send]) / _S
 
     def _latest_start(self, acked: Ints, before: int) -> int:
         """When the last acknowledged send that had ended by then was begun: another one may have been begun later."""

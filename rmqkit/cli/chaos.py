@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rmqkit.checks import timeline_lines
 from rmqkit.cli.common import say, settings, show
 from rmqkit.cli.proof import Wanted, evidence, ground, judgement, recorded, steps
 from rmqkit.cluster.cluster import Cluster
@@ -60,6 +61,7 @@ def run(wanted: Wanted, *, seed: int | None, duration: float | None, faults: str
             result.verdict,
             seed=planned.seed,
             chaos={name: facts[name] for name in ("schedule", "faults", "unread")},
+            timelines=facts["timelines"],
             lost=facts["lost"],
         )
         if wanted.as_json:
@@ -186,7 +188,7 @@ def _text(result: ChaosResult, build: str, again: object) -> list[str]:
         "",
         build,
         "",
-        *map(str, result.injections),
+        *timeline_lines(result.timelines),
         "",
         *evidence(result, around="the faults"),
         "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rmqkit.checks import timeline_lines
 from rmqkit.cli.common import say, show
 from rmqkit.cli.proof import bounds, check_max_outage
 from rmqkit.errors import MachineError, UsageError
@@ -30,6 +31,7 @@ def _text(checked: Checked) -> list[str]:
     return [
         checked.title,
         "",
+        *([*timeline_lines(checked.timelines), ""] if checked.timelines else []),
         (
             f"{numbers['sent']} sends: {numbers['acknowledged']} acknowledged ({phases} the faults), "
             f"{numbers['refused']} refused, {numbers['unknown']} unknown"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from rmqkit.checks import timeline_lines
 from rmqkit.cli.common import settings, show
 from rmqkit.cli.proof import Wanted, evidence, ground, judgement, recorded, steps
 from rmqkit.errors import UsageError
@@ -43,7 +44,12 @@ def run(wanted: Wanted, *, acked: int) -> int:
         with told.watching(on.cluster):
             result = drill(on.cluster, group=on.group, plan=plan, history=record, on_step=step)
         facts = result.as_dict()
-        told.ended(result.verdict, failover={name: facts[name] for name in FAILOVER}, lost=facts["lost"])
+        told.ended(
+            result.verdict,
+            failover={name: facts[name] for name in FAILOVER},
+            timelines=facts["timelines"],
+            lost=facts["lost"],
+        )
         if wanted.as_json:
             show([json.dumps({"build": on.build, **facts}, indent=2)])
         else:
@@ -59,7 +65,7 @@ def result_lines(result: DrillResult, build: str) -> list[str]:
         "",
         build,
         "",
-        *result.failover.lines(),
+        *timeline_lines(result.timelines),
         "",
         *evidence(result, around="the outage", more=(gap,)),
         "",

@@ -41,7 +41,7 @@ def run(
         with kill_leader(cluster, group=group) as failover:
             say(f"{failover.victim} is dead, {failover.successor} leads; starting {failover.victim} again")
     if as_json:
-        phases = [{"phase": p.name, "at_s": round(p.at_s, 4)} for p in (*failover.phases, *failover.restored)]
+        phases = [phase.as_dict() for phase in failover.timeline]
         answer = {"group": failover.group, "victim": failover.victim.id, "successor": failover.successor.id}
         show([json.dumps({**answer, "elections": failover.elections, "timeline": phases}, indent=2)])
     else:

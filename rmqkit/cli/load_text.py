@@ -5,6 +5,9 @@ What belongs here: words and rules of presentation. What does not: counting (``r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rmqkit.checks import Timeline, timeline_lines
 from rmqkit.cli import EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_OK
 from rmqkit.load.summary import Consumption, Percentiles, Production, Summary, Traffic
 
@@ -34,16 +37,15 @@ def exit_code(summary: Summary, *, faulty: bool) -> int:
     return EXIT_INTERRUPTED if summary.ended_by == "interrupt" and asked_for else EXIT_OK
 
 
-def text(summary: Summary) -> list[str]:
-    """One screen."""
+def text(summary: Summary, found: Sequence[Timeline] = ()) -> list[str]:
+    """One screen; ``found`` are the faults in their phases."""
     lines = [f"run {summary.run}, seed {summary.seed}, topic {summary.topic}: {summary.duration_s:.1f} s"]
     lines[0] += f", ended by {summary.ended_by}"
     if summary.produced is not None:
         lines += _production(summary.produced)
     if summary.consumed is not None:
         lines += _consumption(summary.consumed)
-    lines += [f"{step.at_s:8.3f} s  {step.kind} {step.target} {step.step}" for step in summary.faults]
-    return [*lines, *summary.notes]
+    return [*lines, *timeline_lines(found), *summary.notes]
 
 
 def _production(sent: Production) -> list[str]:

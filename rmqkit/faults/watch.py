@@ -17,10 +17,9 @@ from typing import Self
 from rmqkit.cluster.cluster import Cluster
 from rmqkit.cluster.peers import Peer
 from rmqkit.cluster.status import ask_nameserver, ask_peer
-from rmqkit.faults.timeline import ELECTED, REGISTERED, SERVES
+from rmqkit.faults.timeline import ELECTED, LEFT, REGISTERED, SERVES
 from rmqkit.transport.pool import ChannelPool, Pipeline
 
-LEFT = "left"
 EVERY_S = 0.02
 _ANSWER_S = 0.25
 """A process that answers later than this is asked again over a new connection."""

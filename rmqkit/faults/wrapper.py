@@ -13,9 +13,9 @@ from rmqkit.cluster.signals import held_back
 from rmqkit.cluster.status import GroupStatus, ask, ask_peer
 from rmqkit.errors import FaultError, NoLeaderError, UsageError, WaitTimeoutError
 from rmqkit.faults.fault import Fault, Undo
-from rmqkit.faults.timeline import Failover, Phase, observe
+from rmqkit.faults.timeline import LEFT, Failover, Phase, observe
 from rmqkit.faults.undone import undone
-from rmqkit.faults.watch import LEFT, Seen, Watch
+from rmqkit.faults.watch import Seen, Watch
 from rmqkit.history import History
 from rmqkit.waiting import Pending, wait_until
 
@@ -159,7 +159,8 @@ def carried_out(
     several = len(cluster.members.groups) > 1
 
     def see(seen: Seen) -> None:
-        history.add_fault(fault.kind, seen.name, f"{seen.group}/{seen.target}" if several else seen.target)
+        target = f"{seen.group}/{seen.target}" if several else seen.target
+        history.add_fault(fault.kind, seen.name, target, within_s=seen.within_s)
         injection.seen.append(seen)
 
     with ExitStack() as stack:

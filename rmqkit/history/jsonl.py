@@ -2,7 +2,8 @@
 
 Since format 2 the last line counts the others, so that a file cut short is found out; 3 names the run's id prefixes,
 whether a body is intact and why a reader is incomplete; 4 adds who sent and how often, sharding keys, what consumers
-got; 5 delays, the steps of transactions, committed offsets, what replicas still hold, and who is in which group.
+got; 5 delays, the steps of transactions, committed offsets, what replicas still hold, who is in which group, and how
+finely the steps of faults are known.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ class _Loader:
         self.loaders: dict[str, Callable[[dict[str, Any]], None]] = {
             "run": self._run,
             "prefix": lambda record: history.add_run_prefix(record["prefix"]),
-            "fault": lambda record: history.faults.append(_checked(FaultEvent, record)),
+            "fault": lambda record: history.faults.append(_checked(FaultEvent, {"within_ns": 0, **record})),
             "send": self._send,
             "read": lambda record: history.add_read(_checked(ReadRecord, record)),
             "receive": lambda record: history.add_receive(_checked(ReceiveRecord, record)),

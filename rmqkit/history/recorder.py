@@ -172,9 +172,12 @@ class History(BrokerSide):
             self._consumers[group] = end
             self.on_fact("consumer", jsonl.consumer_line(end))
 
-    def add_fault(self, kind: str, step: str, target: str, *, at_ns: int | None = None) -> FaultEvent:
-        """Record a step of a fault: now, or at a moment that has been."""
-        event = FaultEvent(kind, step, target, time.monotonic_ns() if at_ns is None else at_ns)
+    def add_fault(
+        self, kind: str, step: str, target: str, *, at_ns: int | None = None, within_s: float = 0.0
+    ) -> FaultEvent:
+        """Record a step of a fault: now, or at a moment that has been; it came at most ``within_s`` seconds before."""
+        at_ns = time.monotonic_ns() if at_ns is None else at_ns
+        event = FaultEvent(kind, step, target, at_ns, round(within_s * 1e9))
         with self.shared.lock:
             self.faults.append(event)
             self.on_fact("fault", asdict(event))

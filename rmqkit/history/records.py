@@ -111,12 +111,16 @@ class RangeRecord:
 
 @dataclass(frozen=True, slots=True)
 class FaultEvent:
-    """A step of a fault: ``kind`` as in kill-leader, ``step`` as in injected, elected, restored."""
+    """A step of a fault: ``kind`` as in kill-leader, ``step`` as in injected, elected, restored.
+
+    ``within_ns``: it was seen at ``at_ns`` and came at most so long before; 0 where that was not recorded.
+    """
 
     kind: str
     step: str
     target: str
     at_ns: int
+    within_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

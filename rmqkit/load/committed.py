@@ -1,19 +1,28 @@
 """What brokers say that consumer groups have committed, and what became of transactions, into the history.
 
-What belongs here: facts that a run asks for or has in hand beside its sends and deliveries. What does not: when to ask.
+What belongs here: facts that a run asks for or has in hand beside its sends and deliveries. What does not: judgement.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
 
 from rmqkit.client.broker import BrokerClient
+from rmqkit.client.nameserver import NameServerClient
 from rmqkit.client.outcomes import Receipt, Refused, SendOutcome
 from rmqkit.client.transactions import Decision, TransactionOutcome
+from rmqkit.errors import RmqkitError
 from rmqkit.history import COMMIT, HALF, ROLLBACK, History, OffsetRecord, Outcome, SendRecord
 from rmqkit.load.batches import Times
-from rmqkit.transport.pool import Requester
+from rmqkit.transport.pool import ChannelPool, Requester
+from rmqkit.wire.bodies import TopicRoute
+
+EVERY_S = 1.0
+_ANSWER_S = 2.0
 
 
 def sample_offsets(pool: Requester, leader: str, *, group: str, topic: str, history: History) -> Mapping[int, int]:
@@ -27,6 +36,74 @@ def sample_offsets(pool: Requester, leader: str, *, group: str, topic: str, hist
     for queue, offset in committed.items():
         history.add_offset(OffsetRecord(group, topic, queue, offset, asked_ns, answered_ns))
     return committed
+
+
+class CommittedOffsets:
+    """What the masters of a topic name as a group's committed offsets, into the history; use it with ``with``.
+
+    They are asked every ``every_s`` seconds, once when it begins and once when it ends. Who answers must be the master
+    by its own configuration: a NameServer may name a broker that is none (rocketmq #1464), and a follower's offsets are
+    old. While nobody answers nothing is recorded; ``trouble`` says why where nothing ever was.
+    """
+
+    def __init__(
+        self, nameservers: Sequence[str], *, group: str, topic: str, history: History, every_s: float = EVERY_S
+    ) -> None:
+        self._nameservers = nameservers
+        self._group = group
+        self._topic = topic
+        self._history = history
+        self._every_s = every_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="rmqkit-committed-offsets", daemon=True)
+        self._said = ""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join(timeout=10)
+
+    @property
+    def trouble(self) -> str:
+        """Why no committed offset was recorded; empty where some were, or nobody has committed any."""
+        return "" if self._history.offset_count else self._said
+
+    def _work(self) -> None:
+        with ChannelPool() as pool:
+            last = False
+            while True:
+                try:
+                    self._ask(pool)
+                except RmqkitError as error:
+                    self._said = error.what
+                if last:
+                    return
+                last = self._over.wait(self._every_s)
+
+    def _ask(self, pool: ChannelPool) -> None:
+        brokers = self._route(pool).brokers
+        if len(brokers) > 1:
+            # A record names queues by number, and every group of brokers has a queue 0.
+            self._said = f"{self._topic} is on {len(brokers)} groups of brokers, whose queues have the same numbers"
+            return
+        for address in filter(None, (broker.master for broker in brokers)):
+            config = BrokerClient(pool, address, timeout_s=_ANSWER_S).config()
+            if (config.get("brokerRole"), config.get("brokerId")) == ("SYNC_MASTER", "0"):
+                sample_offsets(pool, address, group=self._group, topic=self._topic, history=self._history)
+
+    def _route(self, pool: ChannelPool) -> TopicRoute:
+        *others, last = self._nameservers
+        for nameserver in others:
+            try:
+                return NameServerClient(pool, nameserver, timeout_s=_ANSWER_S).topic_route(self._topic)
+            except RmqkitError:
+                continue
+        return NameServerClient(pool, last, timeout_s=_ANSWER_S).topic_route(self._topic)
 
 
 _DECIDED = {Decision.COMMIT: COMMIT, Decision.ROLLBACK: ROLLBACK}

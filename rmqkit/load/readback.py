@@ -15,6 +15,7 @@ from rmqkit.client.pull import Gap, read_queue
 from rmqkit.errors import RmqkitError
 from rmqkit.history import History, RangeRecord, ReadRecord
 from rmqkit.transport.pool import ChannelPool
+from rmqkit.waiting import Deadline
 from rmqkit.wire.messages import StoredMessage
 
 
@@ -30,13 +31,15 @@ def read_back(
     topic: str,
     history: History,
     id_of: Callable[[StoredMessage], str] = unique_key,
+    deadline: Deadline | None = None,
 ) -> dict[str, str]:
     """Read ``topic`` from each replica (name to address). Returns, per replica that was not read whole, why.
 
     ``id_of`` tells a message's id: that of the sends in the history, which not every client sends as UNIQ_KEY.
 
     Every queue is read that the replica has or that an acknowledged send went to: a replica whose topic has fewer
-    queues than the messages went into was not read to its end, rather than "without messages".
+    queues than the messages went into was not read to its end, rather than "without messages". After ``deadline``
+    nothing more is read, and that is why.
     """
     sent_to = _sent_to(history, topic)
     failed: dict[str, str] = {}
@@ -45,14 +48,21 @@ def read_back(
             queues = sent_to | _ranges(name, BrokerClient(pool, address), topic, history)
             gaps: list[Gap] = []
             for queue in sorted(queues):
+                _check(deadline)
                 for message in read_queue(pool, address, topic=topic, queue_id=queue, on_gap=gaps.append):
                     history.add_read(_record(name, message, id_of(message)))
+                    _check(deadline)
             if gaps:
                 failed[name] = f"{len(gaps)} gaps, the first: {gaps[0]}"
         except RmqkitError as error:
             failed[name] = str(error).splitlines()[0]
         history.reader_done(name, reached_end=name not in failed, reason=failed.get(name, ""))
     return failed
+
+
+def _check(deadline: Deadline | None) -> None:
+    if deadline is not None and deadline.passed:
+        raise RmqkitError("the time for it was over")
 
 
 def _ranges(replica: str, broker: BrokerClient, topic: str, history: History) -> set[int]:

@@ -22,10 +22,11 @@ from rmqkit.drivers.interface import message_id_of
 from rmqkit.errors import RmqkitError, UsageError
 from rmqkit.history import History
 from rmqkit.load.batches import Ending
+from rmqkit.load.committed import CommittedOffsets
 from rmqkit.load.consumption import Consumers
 from rmqkit.load.crew import Crew
 from rmqkit.load.ended import Ended, LoadParts, summary_of
-from rmqkit.load.plan import LONGEST_S
+from rmqkit.load.plan import LONGEST_S, ReceivePlan
 from rmqkit.load.readback import unique_key
 from rmqkit.load.recording import record_received, record_sends
 from rmqkit.load.squad import Account
@@ -91,6 +92,7 @@ class Load:
         self._tally = Tally(parts.run) if parts.receive else None
         self._crew: Crew | None = None
         self._consumers: Consumers | None = None
+        self._committed: CommittedOffsets | None = None
         self._stop_by: Deadline | None = None
         self._drained = False
         self.start_ns = 0
@@ -105,6 +107,9 @@ class Load:
         with self._signals(), ExitStack() as stack:
             if parts.receive is not None:
                 assert parts.receivers is not None
+                if self._records:
+                    # Begun before them, so that it ends after their last commits.
+                    self._committed = stack.enter_context(self._committed_offsets(parts.receive))
                 self._consumers = stack.enter_context(Consumers(parts.receive, parts.receivers, id_of=_id_of(parts)))
             if parts.send is not None:
                 self._wait_assigned()
@@ -157,6 +162,9 @@ class Load:
         return not self._ending.wait(max(0.0, left_s))
 
     # ---- the steps --------------------------------------------------------------------------------------
+
+    def _committed_offsets(self, plan: ReceivePlan) -> CommittedOffsets:
+        return CommittedOffsets(self.parts.nameservers, group=plan.group, topic=plan.topic, history=self.history)
 
     def _wait_assigned(self) -> None:
         """Before the first message is sent, every queue has its consumer: a new member may begin at the end."""
@@ -329,6 +337,8 @@ class Load:
             notes.append(f"ended by an error: {str(self.failure).splitlines()[0]}")
         if self._consumers is not None and self._consumers.trouble:
             notes.append(f"a member of the group said last: {self._consumers.trouble}")
+        if self._committed is not None and self._committed.trouble:
+            notes.append(f"no committed offset of the group was recorded: {self._committed.trouble}")
         return tuple(notes)
 
     @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rmqkit.checks import Outage, outages
+from rmqkit.checks import Outage, Timeline, outages, timelines
 from rmqkit.checks.intervals import Interval, intervals
 from rmqkit.history import History, Outcome
 from rmqkit.report.columns import Bools, Floats, Ints, columns
@@ -79,7 +79,8 @@ class Analysis:
         self.empty = span is None
         self.span = span or (history.start_ns, history.start_ns + 1)
         self.origin_ns = self.span[0]
-        self.marks: list[Mark] = marks(list(history.faults), self.origin_ns)
+        self.timelines: tuple[Timeline, ...] = timelines(history)
+        self.marks: list[Mark] = marks(self.timelines, self.origin_ns)
         self.acked: Bools = self.sends.acknowledged
         self.latency_ms: Floats = latencies_ms(self.sends)
         self.bins: Bins = bins_over(self.span)

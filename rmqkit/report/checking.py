@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rmqkit.checks import Outage, Thresholds, Verdict, judge, outages
+from rmqkit.checks import Outage, Thresholds, Timeline, Verdict, judge, outages, timelines
 from rmqkit.checks.findings import Finding
 from rmqkit.errors import UsageError
 from rmqkit.history import History
@@ -38,6 +38,7 @@ class Checked:
     recorded: str | None
     judged_then: bool
     outages: tuple[Outage, ...] = ()
+    timelines: tuple[Timeline, ...] = ()
     changed: tuple[str, ...] = ()
     summary: Mapping[str, Any] = field(default_factory=dict)
     command: tuple[str, ...] = ()
@@ -61,6 +62,7 @@ class Checked:
             "verdict": self.verdict.as_dict(),
             "recorded": self.recorded,
             "outages": [asdict(each) for each in self.outages],
+            "timelines": [each.as_dict() for each in self.timelines],
             "changed": list(self.changed),
             "remarks": self.remarks,
             "command": list(self.command),
@@ -102,6 +104,7 @@ def check(path: Path, *, max_outage_s: float | None = None) -> Checked:
             recorded=None,
             judged_then=False,
             outages=outages(history),
+            timelines=timelines(history),
         )
     _check_is_evidence(path)
     changed: list[str] = []
@@ -116,6 +119,7 @@ def check(path: Path, *, max_outage_s: float | None = None) -> Checked:
         recorded=found.recorded,
         judged_then=found.thresholds is not None,
         outages=outages(found.history),
+        timelines=timelines(found.history),
         changed=tuple(changed),
         summary=found.summary,
         command=found.command,

@@ -95,7 +95,7 @@ def _said(value: Any) -> str:
 
 
 def phases_table(run: Analysis) -> Table | None:
-    """The steps of every fault, numbered as in the figures."""
+    """The phases of every fault, numbered as in the figures."""
     if not run.marks:
         return None
     several = len({mark.kind for mark in run.marks}) > 1 or len(run.faults) > 1
@@ -106,12 +106,13 @@ def phases_table(run: Analysis) -> Table | None:
             mark.meaning,
             seconds(mark.since_fault_s, 3),
             NONE if mark.since_step_s is None else f"+{mark.since_step_s:.3f} s",
+            f"{max(1, round(1000 * mark.within_s))} ms" if mark.within_s else NONE,
             seconds(mark.at_s, 1),
         ]
         for mark in run.marks
     ]
-    columns = ["", *(["fault"] if several else []), "what was seen", "since the fault", "step", "in the run"]
-    return Table(columns, rows, words=3 if several else 2)
+    names = ["what was seen", "since the fault", "step", "known to", "in the run"]
+    return Table(["", *(["fault"] if several else []), *names], rows, words=3 if several else 2)
 
 
 def traffic_tables(summary: Mapping[str, Any]) -> Iterator[Table]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from rmqkit.checks import Outage
 from rmqkit.report import plots
-from rmqkit.report.analysis import Analysis, Closeup
+from rmqkit.report.analysis import CLOSEUPS, Analysis, Closeup
 from rmqkit.report.canvas import Size, plain
 from rmqkit.report.columns import UNNAMED
+from rmqkit.report.phases import AFTERWARDS
 from rmqkit.report.series import Distribution, cumulative, distribution
 from rmqkit.report.words import Table, count, milliseconds, rate, seconds
 
@@ -36,6 +38,7 @@ def figures(run: Analysis) -> Iterator[FigureBlock]:
     if run.empty:
         return
     frame = plots.Frame(run.origin_ns, run.lasted_s, run.faults, run.marks)
+    yield from _phases(run)
     yield _throughput(run, frame)
     yield from (_closeup(run, each) for each in run.closeups())
     if run.acked.any():
@@ -47,6 +50,30 @@ def figures(run: Analysis) -> Iterator[FigureBlock]:
         yield _errors(run, frame)
     if run.lag:
         yield _lag(run, frame)
+
+
+_PHASES = "phases-"
+"""What the figures are called that belong to the timeline, whose table is theirs."""
+
+
+def _phases(run: Analysis) -> Iterator[FigureBlock]:
+    """Each of the first faults in its phases, until the service was back."""
+    several = len(run.timelines) > 1
+    for number, timeline in enumerate(run.timelines[:CLOSEUPS], start=1):
+        mine = [mark for mark in run.marks if mark.fault == number - 1 and mark.since_fault_s is not None]
+        shown = [mark for mark in mine if mark.step not in AFTERWARDS]
+        if len(shown) < 2:
+            continue
+        said = "; ".join(f"{plain(each.meaning)} at {seconds(each.since_fault_s, 3)}" for each in shown)
+        what = f"{plain(timeline.fault)} of {plain(timeline.target)}"
+        yield FigureBlock(
+            f"{_PHASES}{number}",
+            f"Fault {number} in its phases" if several else "The fault in its phases",
+            f"{what}. A dot is when it was seen; it came within the bar before.",
+            f"Phases of {what}. {said}.",
+            Table([], []),
+            partial(plots.phases, found=shown),
+        )
 
 
 def _throughput(run: Analysis, frame: plots.Frame) -> FigureBlock:

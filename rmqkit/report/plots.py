@@ -188,6 +188,29 @@ def outage_bars(size: Size, found: Sequence[tuple[str, Outage]]) -> Figure:
     return figure
 
 
+def phases(size: Size, found: Sequence[Mark]) -> Figure:
+    """One fault's phases downwards: a dot when each was seen, and a bar over the time in which it may have come."""
+    names = [f"{each.number}  {plain(f'{each.step} {each.target}', 26)}" for each in found]
+    tall = replace(size, height=1.1 + 0.24 * len(found))
+    left = min(0.35 + 0.072 * max(map(len, names)), size.width * 0.45)
+    figure, axes = panel(tall, title="When each phase was seen", named=False, numbered=False, left=left)
+    at_s = [each.since_fault_s or 0.0 for each in found]
+    low, high = min([0.0, *at_s]), max([0.0, *at_s])
+    room = max(high - low, 0.001) * 0.04
+    for place, (each, at) in enumerate(zip(found, at_s, strict=True)):
+        since = max(low - room, at - each.within_s)
+        axes.barh(place, at - since, left=since, height=0.5, color=colour("s1"), alpha=0.35)
+        axes.plot([at], [place], marker="o", markersize=4.5, color=colour("s1"), linestyle="none")
+    axes.axvline(0.0, color=colour("edge"), linewidth=0.9, zorder=0.5)
+    axes.set_yticks(range(len(found)), names, color=colour("ink"), size=8)
+    axes.set_ylim(len(found) - 0.4, -0.6)
+    axes.set_xlim(low - room, high + room)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x", color=colour("grid"), linewidth=0.8)
+    axes.set_xlabel("seconds since the fault", size=8.5)
+    return figure
+
+
 def _decades(values: Floats) -> tuple[float, float]:
     """Whole decades around the values, at least one; 1 to 10 ms where there are none."""
     values = values[values > 0]

@@ -7,7 +7,7 @@ What belongs here: taking it down while the cluster is there. What does not: the
 from __future__ import annotations
 
 from rmqkit.witness.logs import copy_logs
-from rmqkit.witness.status import StatusSamples, status_line
+from rmqkit.witness.status import StatusMemory, StatusSamples, status_line
 from rmqkit.witness.witness import (
     SCHEDULE,
     SPEC,
@@ -23,6 +23,7 @@ __all__ = [
     "SCHEDULE",
     "SPEC",
     "STATUS",
+    "StatusMemory",
     "StatusSamples",
     "Witness",
     "copy_logs",

@@ -1,10 +1,11 @@
-"""Samples of a cluster's status, taken in the background and written as JSON lines while they come."""
+"""Samples of a cluster's status, taken in the background as JSON lines: written while they come, or the last kept."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,9 @@ from rmqkit.cluster.status import ClusterStatus, ask
 from rmqkit.transport.pool import ChannelPool
 
 EVERY_S = 1.0
+MOST_KEPT = 900
+"""A quarter of an hour, and some megabytes."""
+_PATIENCE_S = 0.5
 
 
 class StatusSamples:
@@ -63,10 +67,55 @@ class StatusSamples:
             self.trouble = f"{self._path.name} could not be written: {error}"
 
     def _sample(self, pool: ChannelPool) -> str:
-        try:
-            return status_line(ask(pool, self._cluster.members, self._cluster.nameservers))
-        except Exception as error:  # noqa: BLE001 - a sample is no reason to end a run
-            return _line({"error": f"{type(error).__name__}: {error}"})
+        return _sample(self._cluster, pool)
+
+
+class StatusMemory:
+    """The same in memory: the last ``most`` samples of a cluster, one every ``every_s`` seconds, for whoever asks.
+
+    Bounded: a line is of some kilobytes. Nothing of it raises, and a sample costs some milliseconds of a processor.
+    """
+
+    def __init__(self, cluster: Cluster, *, every_s: float = EVERY_S, most: int = MOST_KEPT) -> None:
+        self._cluster = cluster
+        self._every_s = every_s
+        self._kept: deque[tuple[int, str]] = deque(maxlen=most)
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="rmqkit-status-memory", daemon=True)
+
+    def start(self) -> None:
+        """Take the first sample, and go on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more. One of peers that are frozen, which takes its time-out, is not waited for."""
+        self._over.set()
+        self._thread.join(timeout=_PATIENCE_S)
+
+    def since(self, at_ns: int) -> list[str]:
+        """The lines of samples taken at ``at_ns`` of the monotonic clock or later, and of the last one before:
+        how things stood then."""
+        with self._lock:
+            kept = list(self._kept)
+        before = sum(taken < at_ns for taken, _ in kept)
+        return [line for _, line in kept[max(0, before - 1) :]]
+
+    def _work(self) -> None:
+        with ChannelPool() as pool:
+            while True:
+                line = _sample(self._cluster, pool)
+                with self._lock:
+                    self._kept.append((time.monotonic_ns(), line))
+                if self._over.wait(self._every_s):
+                    return
+
+
+def _sample(cluster: Cluster, pool: ChannelPool) -> str:
+    try:
+        return status_line(ask(pool, cluster.members, cluster.nameservers))
+    except Exception as error:  # noqa: BLE001 - a sample is no reason to end a run
+        return _line({"error": f"{type(error).__name__}: {error}"})
 
 
 def status_line(status: ClusterStatus) -> str:

@@ -19,6 +19,7 @@ from rmqkit.cluster import Cluster
 from rmqkit.cluster.topics import wait_topic_everywhere
 from rmqkit.history import History, Outcome
 from rmqkit.load import read_back
+from rmqkit.report import check
 from rmqkit.scenario import replica_addresses
 from rmqkit.waiting import Pending, wait_until
 
@@ -205,6 +206,26 @@ def test_a_topic_that_exists_nowhere_is_not_consumed(load: Any) -> None:
     assert "there is no topic" in command.err
 
 
+def leaves_what_check_needs(folder: Path, group: str, summary: Any) -> None:
+    """The witness beside the history, every phase of the fault, and offsets for the check that needs them."""
+    assert {"spec.json", "status.jsonl", "logs"} <= {path.name for path in folder.iterdir()}
+    healthy = [json.loads(line).get("healthy") for line in (folder / "status.jsonl").read_text().splitlines()]
+    assert healthy[0] is True
+    assert False in healthy, "a leader was killed, and nobody saw it"
+    checked = check(folder)
+    assert checked.changed == ()
+    (timeline,) = [each.as_dict() for each in checked.timelines]
+    assert [timeline] == summary["timelines"]
+    names = [each["phase"] for each in timeline["phases"]]
+    assert names.index("last-ack") < names.index("first-ack") < names.index("restored")
+    assert {"left", "elected", "serves", "registered", "acked"} <= set(names)
+    assert [each["who"] for each in timeline["phases"] if each["phase"] == "first-consumed"] == [group]
+    assert checked.verdict.numbers["committed_offsets"] > 8
+    # A successor may have an older copy of what the group has committed; nothing else may be found.
+    assert {each.kind for each in checked.verdict.violations} <= {"offset-moved-back"}
+    assert {each.kind for each in checked.verdict.doubts} == {"replicas-unread"}
+
+
 @pytest.mark.long
 @pytest.mark.failover
 def test_a_leader_kill_is_seen_as_an_outage_and_nothing_acknowledged_is_missing(
@@ -213,9 +234,10 @@ def test_a_leader_kill_is_seen_as_an_outage_and_nothing_acknowledged_is_missing(
     group = f"load_{secrets.token_hex(4)}"
     path = tmp_path / "history"
     argv = ("--topic", copied_topic, "--group", group, "--duration", "40", "--rate", "200", "--kill-leader-at", "8")
-    command = load("run", *argv, "--history", str(path), "--json")
+    command = load("run", *argv, "--history", str(path), "--report", str(tmp_path / "report"), "--json")
     assert command.ended(240) == 0, command.err
     summary = command.summary
+    leaves_what_check_needs(tmp_path / "report", group, summary)
     (driver,) = summary["produced"]["drivers"]
     assert driver["driver"] == "built-in"
     assert driver["outage_s"] > 1.0, "nothing was interrupted: was the leader really killed?"

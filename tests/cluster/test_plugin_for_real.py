@@ -76,7 +76,12 @@ def leaves_evidence(folder: Path) -> None:
     assert "my own failure" in checked.summary["failure"]
     spec = ClusterSpec.from_json((folder / "spec.json").read_text())
     assert spec.name == checked.summary["run"]
-    assert json.loads((folder / "status.jsonl").read_text())["healthy"]
+    samples = [json.loads(line) for line in (folder / "status.jsonl").read_text().splitlines()]
+    assert samples[-1]["healthy"]
+    assert len(samples) > 2, "one a second while the test went on"
+    # The message is on every replica: nothing is wanting but the test's own success.
+    assert (checked.verdict.numbers["replicas"], checked.verdict.numbers["read"]) == (3, 3), checked.verdict
+    assert {doubt.kind for doubt in checked.verdict.doubts} == {"test-failed", "consumer-undrained"}
     for service in (*(peer.id for _, peer in spec.all_peers()), "namesrv0"):
         assert (folder / "logs" / service / "console.log").stat().st_size > 0
 

@@ -53,14 +53,34 @@ class Drill:
             at, away = zero + number * SECOND // RATE, killed < number / RATE < back
             outcome = Outcome.UNKNOWN if number % 20 == 0 else Outcome.REFUSED
             send = SendRecord(
-                f"r-{number}", "T", at, at + 1000, outcome if away else Outcome.ACKNOWLEDGED, 0, number, "", ""
+                f"r-{number}",
+                "T",
+                at,
+                at + 1000,
+                outcome if away else Outcome.ACKNOWLEDGED,
+                0,
+                number,
+                "",
+                "",
+                "built-in/0",
             )
             history.add_send(send)
             for peer in () if away else MEMBERS.peers:
                 if f"r-{number}" not in self.lost or peer.id not in self.lost_at:
                     history.add_read(ReadRecord(peer.id, f"r-{number}", "T", 0, number))
-        for step, at_s, who in (("injected", killed, "n0"), ("acked", back, "n1"), ("restored", back + 2, "n0")):
-            history.faults.append(FaultEvent("kill-leader", step, who, zero + int(at_s * SECOND)))
+        for step, at_s, who in (
+            ("injected", killed + 0.02, "n0"),
+            ("left", back - 2, "n1"),
+            ("left", back - 2, "n2"),
+            ("elected", back - 1, "n1"),
+            ("registered", back - 0.2, "n1"),
+            ("serves", back - 0.1, "n1"),
+            ("acked", back, "n1"),
+            ("healed", back + 1, "n0"),
+            ("restored", back + 2, "n0"),
+        ):
+            known = 0 if step in ("injected", "healed", "restored") else 20_000_000
+            history.faults.append(FaultEvent("kill-leader", step, who, zero + int(at_s * SECOND), known))
         for peer in MEMBERS.peers:
             history.reader_done(peer.id, reached_end=peer.id not in self.unread)
         names = ("injected", "elected", "registered", "serves", "acked")

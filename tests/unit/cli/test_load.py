@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from rmqkit.checks import timelines
 from rmqkit.cli import EXIT_CLUSTER, EXIT_FAILED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, main
 from rmqkit.cli.load_screen import lags, line, table
 from rmqkit.cli.load_text import exit_code, text
-from rmqkit.history import History
+from rmqkit.history import FaultEvent, History
 from rmqkit.load.runner import Progress
-from rmqkit.load.summary import ErrorCount, FaultStep, Percentiles, Summary, Window
+from rmqkit.load.summary import ErrorCount, Percentiles, Summary, Window
 from rmqkit.report import load_report
 
 LOAD_TESTS = Path(__file__).parents[1] / "load"
@@ -162,6 +163,8 @@ def test_a_report_holds_the_summary_the_history_and_a_page(
     told, kept = json.loads(out), json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert kept["produced"] == told["produced"]
     assert (folder / "index.html").stat().st_size > 1000
+    (note,) = kept["notes"]
+    assert note.startswith("the cluster could not be attached to, so nothing of its status is kept: "), "it has no Raft"
     assert {send.message_id for send in load_report(folder).evidence.history.sends()} == set(cluster.ids)
     code, _, err = ran("produce", "--namesrv", cluster.address, "--count", "30", "--report", str(folder))
     assert code == EXIT_USAGE
@@ -254,9 +257,10 @@ def test_the_text_says_what_went_wrong() -> None:
     assert SUMMARY.produced is not None
     errors = tuple(ErrorCount(kind="unknown", reason=f"reason {number}", count=9 - number) for number in range(12))
     produced = dataclasses.replace(SUMMARY.produced, errors=errors, unsent=5)
-    faults = (FaultStep(kind="kill-leader", step="injected", target="n0", at_s=1.5),)
-    bad = changed(dataclasses.replace(SUMMARY, produced=produced, faults=faults, notes=("a note",)), drained=False)
-    said = "\n".join(text(changed(bad, missing=1, lag={"b/0": 4, "b/1": 0})))
+    history = History()
+    history.faults.append(FaultEvent("kill-leader", "injected", "n0", 5))
+    bad = changed(dataclasses.replace(SUMMARY, produced=produced, notes=("a note",)), drained=False)
+    said = "\n".join(text(changed(bad, missing=1, lag={"b/0": 4, "b/1": 0}), timelines(history)))
     for words in (
         "2 acknowledged (2/s), 1 refused, 0 unknown",
         "5 messages were due and not sent",
@@ -265,7 +269,7 @@ def test_the_text_says_what_went_wrong() -> None:
         "built-in: nothing acknowledged for 0.50 s at most",
         "1 acknowledged and not received",
         "not drained: 4 behind in 1 queues",
-        "1.500 s  kill-leader n0 injected",
+        "kill-leader of n0\n   0.000 s             the order was given: from now on the fault may be there",
         "a note",
     ):
         assert words in said

@@ -13,6 +13,7 @@ from scripted_group import GROUP, MEMBERS, N0, N1, N2, NAMESRV, ScriptedGroup
 from rmqkit.errors import FaultError
 from rmqkit.faults.timeline import Failover, observe
 from rmqkit.history import History
+from rmqkit.waiting import Pending, wait_until
 
 
 class Switching(ScriptedGroup):
@@ -93,11 +94,58 @@ def test_every_phase_is_seen_when_it_comes() -> None:
     assert times == sorted(times)
     assert [(fault.step, fault.target) for fault in history.faults] == [
         ("injected", "n0"),
+        ("left", "n1"),
+        ("left", "n2"),
         ("elected", "n2"),
         ("serves", "n2"),
         ("registered", "n2"),
         ("acked", "n2"),
     ]
+    assert all(fault.within_ns > 0 for fault in history.faults[1:]), "how finely each is known is recorded"
+    assert found.phases[0].within_s == found.phases[0].at_s, "it was there at some moment of the call"
+
+
+def test_each_survivor_gives_its_leader_up_once_and_that_is_part_of_the_timeline() -> None:
+    found = observed(Switching(elect("n1"), elect("n2"), elect("n1"), serve("n1"), register(N1)))
+    assert [(phase.name, phase.target) for phase in found.left] == [("left", "n1"), ("left", "n2")]
+    assert [phase.name for phase in found.timeline][:3] == ["injected", "left", "left"]
+    assert found.left[1].as_dict()["peer"] == "n2"
+    assert "n2 named its leader no longer (known to " in "\n".join(found.lines())
+
+
+def test_what_was_not_answered_leaves_open_since_when_it_is_so() -> None:
+    """n2 is silent for a while, and its vote is what makes the majority: it may have been there all the time."""
+
+    def silent(group: ScriptedGroup) -> None:
+        group.silent.add("n2")
+        silenced.append(time.monotonic())
+
+    def quiet(_group: ScriptedGroup) -> None:
+        wait_until(
+            lambda: time.monotonic() - silenced[0] > 0.2 or Pending("not yet"), label="0.2 s of silence", timeout_s=20
+        )
+
+    def speak(group: ScriptedGroup) -> None:
+        group.silent.remove("n2")
+        elect("n2")(group)
+
+    silenced: list[float] = []
+    found = observed(Switching(wait, silent, quiet, speak, wait, serve("n2"), register(N2)))
+    known = {phase.name: phase.within_s for phase in found.phases}
+    assert known["elected"] >= 0.2
+    assert known["serves"] < known["elected"] > known["registered"]
+
+
+def test_a_kill_is_in_the_history_from_before_the_call_that_did_it() -> None:
+    """On a busy machine the call took five seconds: a successor was elected and the outage over when it returned."""
+    history, in_the_call = History(), []
+
+    def slow(group: ScriptedGroup) -> None:
+        in_the_call.append(time.monotonic_ns())
+
+    observed(Switching(elect("n1"), serve("n1"), register(N1)), history, while_killing=slow)
+    assert history.faults[0].step == "injected"
+    assert history.faults[0].at_ns <= in_the_call[0]
 
 
 def test_a_kill_is_in_the_history_from_before_the_call_that_did_it() -> None:

@@ -140,11 +140,15 @@ def test_every_figure_of_a_drill_is_on_its_page_with_words_and_a_table_beside_it
     sections = [attributes["id"] for attributes in found.all("section")]
     figures = ["throughput", "latency", "latency-cdf", "errors"]
     assert sections == ["verdict", "timeline", *figures, "outages", "run", "again"]
-    assert sorted(drill) == sorted(["index.html", *(f"plots/{name}.svg" for name in figures)])
+    assert sorted(drill) == sorted(["index.html", *(f"plots/{name}.svg" for name in ("phases-1", *figures))])
     drawings = found.all("svg")
-    assert len(drawings) == 2 * len(figures)
+    assert len(drawings) == 2 * (len(figures) + 1)
     assert all(each["role"] == "img" and len(each["aria-label"] or "") > 60 for each in drawings)
-    assert len(found.all("figure")) == len(found.all("figcaption")) == len(figures)
+    assert len(found.all("figure")) == len(found.all("figcaption")) == len(figures) + 1
+    (timeline,) = [each for each in drill["index.html"].split("<section") if each.startswith(' id="timeline"')]
+    assert (timeline.count("<table"), timeline.count("<figure>")) == (1, 1), "the timeline is drawn beside its table"
+    for words in ("built-in: last acknowledgement before", "first acknowledgement after 6.10 s without one", "2 ms"):
+        assert words in timeline
     for section in drill["index.html"].split("<section")[3 : 3 + len(figures)]:
         assert section.count("<table") == 1
 

@@ -26,7 +26,7 @@ SUMMARY = {"format": 1, "command": "drill", "seed": 7, "cluster": {"build": "4.9
 HISTORY = ("history/history.jsonl", "history/sends-000000.parquet", "history/reads-000001.parquet")
 EVIDENCE = (*HISTORY, "report.json", "summary.json", "verdict.json", "verdict.md")
 COMMAND = ("rmqkit", "drill", "--report", "one")
-FIGURES = ("errors", "latency", "latency-cdf", "throughput")
+FIGURES = ("errors", "latency", "latency-cdf", "phases-1", "throughput")
 
 
 def write(directory: Path, **more: Any) -> Path:

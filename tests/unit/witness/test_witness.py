@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from rmqkit.errors import EngineError
 from rmqkit.faults import Kill, Schedule, Step
 from rmqkit.topology.spec import ClusterSpec
 from rmqkit.waiting import Pending, wait_until
-from rmqkit.witness import StatusSamples, Witness, copy_logs, witness_folder, witnessed
+from rmqkit.witness import StatusMemory, StatusSamples, Witness, copy_logs, witness_folder, witnessed
 from rmqkit.witness import logs as copying
 
 SPEC = ClusterSpec.pod(base_port=20000, name="t")
@@ -175,3 +176,30 @@ def test_the_folder_is_gone_afterwards() -> None:
     with witness_folder() as witness:
         (witness.folder / "x").write_text("x")
     assert not witness.folder.exists()
+
+
+# ---- in memory
+
+
+def test_the_last_samples_are_kept_and_no_more(cluster: Any) -> None:
+    memory = StatusMemory(cluster, every_s=0.001, most=3)
+    memory.start()
+    for _ in range(6):
+        assert cluster.asked.acquire(timeout=10)
+    memory.stop()
+    found = [json.loads(line) for line in memory.since(0)]
+    assert [each["healthy"] for each in found] == [True] * 3
+    assert [json.loads(line) for line in memory.since(time.monotonic_ns())] == found[-1:], "how it stood before"
+    assert [json.loads(line) for line in memory.since(found[2]["at_ns"] + 1)] == found[-2:]
+    while cluster.asked.acquire(blocking=False):
+        pass
+    assert not cluster.asked.acquire(timeout=0.05), "nobody is asked any more"
+
+
+def test_a_sample_that_fails_is_a_line_that_says_so(cluster: Any) -> None:
+    cluster.error = EngineError("the engine is gone")
+    memory = StatusMemory(cluster)
+    memory.start()
+    assert cluster.asked.acquire(timeout=10)
+    memory.stop()
+    assert [json.loads(line)["error"] for line in memory.since(0)] == ["EngineError: the engine is gone"]

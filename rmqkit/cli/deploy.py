@@ -122,7 +122,7 @@ def _show(done: Deployed, seen: Overview) -> None:
         show(
             [
                 *(f"would ship the image to {host}" for host in done.shipped),
-                *(f"would {change.act}: {change}" for change in done.acts if change not in done.left),
+                *(f"would change {change}" for change in done.acts if change not in done.left),
                 *(f"would leave {change}" for change in done.left),
                 *([] if done.acts or done.shipped else ["nothing would change: all runs as the specification says"]),
             ]

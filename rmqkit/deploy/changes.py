@@ -83,6 +83,11 @@ class Wave:
 
     changes: tuple[Change, ...]
 
+    @property
+    def of_brokers(self) -> bool:
+        """Whether any broker is among them."""
+        return any(change.group for change in self.changes)
+
     def __str__(self) -> str:
         return ", ".join(f"{change.service} on {change.host}" for change in self.changes)
 
@@ -179,21 +184,19 @@ def waves(
 ) -> list[Wave]:
     """The changes in the order in which they are made.
 
-    First what interrupts nothing, NameServers before brokers; a group that does not serve now has nothing to keep, so
-    that all of it is changed at once. Then NameServers one by one, and brokers of ``serving`` groups one host at a
-    time, followers first, each group's leader (``leaders``: its peer) last, never two replicas of a group together. At
-    last what is removed.
+    NameServers first (Compose brings those of a host up with its brokers): what interrupts nothing at once, others one
+    by one. Then brokers: at once what interrupts nothing, and groups that do not serve now, which have nothing to keep;
+    those of ``serving`` groups one host at a time, followers first, each group's leader (``leaders``: its peer) last,
+    never two replicas of a group together. At last what is removed.
     """
     acts = [change for change in changes if change.act not in (Act.KEEP, Act.REMOVE)]
     careful = [change for change in acts if change.interrupts and (change.group in serving or not change.group)]
     if not serving:
         careful = []
     free = [change for change in acts if change not in careful]
-    found = [
-        Wave(tuple(change for change in free if not change.group)),
-        Wave(tuple(change for change in free if change.group)),
-    ]
+    found = [Wave(tuple(change for change in free if not change.group))]
     found += [Wave((change,)) for change in careful if not change.group]
+    found.append(Wave(tuple(change for change in free if change.group)))
     brokers = [change for change in careful if change.group]
     for leads in (False, True):
         for host in hosts:

@@ -70,9 +70,13 @@ def wanted_of(folder: Path, host: str) -> tuple[Wanted, ...]:
 
 
 def up(engine: HostEngine, folder: Path, services: Sequence[str]) -> None:
-    """Make ``services`` run on the host as its folder says; others stay as they are. Raises ComposeError."""
-    arguments = ("up", "--detach", "--no-deps", "--no-build", *services)
-    result = _composed(engine, folder, *arguments)
+    """Make ``services`` run on the host as its folder says, and the NameServers there that they come after; others stay
+    as they are. Raises ComposeError.
+
+    Not with ``--no-deps``: Compose leaves what a service depends on out of its hash then, and whoever runs plain
+    ``docker compose up`` in that folder later would restart every broker.
+    """
+    result = _composed(engine, folder, "up", "--detach", "--no-build", *services)
     if result.returncode != 0:
         raise compose_error(engine, f"could not start {', '.join(services)}", result.stderr)
 

@@ -26,15 +26,15 @@ def case_of(spec: Path) -> Case:
     return build_case(read_documents([spec]))
 
 
-def examine_files(spec: Path) -> list[Finding]:
-    """The doctor's warnings about a specification. Raises UsageError where it finds an error."""
+def examine_files(spec: Path) -> list[str]:
+    """The doctor's warnings about a specification, a line each. Raises UsageError where it finds an error."""
     return _warnings(diagnose(case_of(spec)), where=str(spec))
 
 
 def examine_hosts(
     site: Site, spec: Path, views: Sequence[HostView], changes: Sequence[Change], *, image: str
-) -> list[Finding]:
-    """The doctor's warnings about the hosts, each looked at through its engine.
+) -> list[str]:
+    """The doctor's warnings about the hosts, each looked at through its engine; those of the files are not told again.
 
     Raises PortInUseError for a port that a process needs and somebody else has, UsageError for what the doctor calls an
     error; both name the host.
@@ -50,16 +50,19 @@ def examine_hosts(
     facts = dict(zip(site.engines, site.each(lambda engine: look(by_host[engine.host])), strict=True))
     _check_ports(site.plan, facts, changes)
     offsets = {
-        peer.address: told.ahead_s
+        peer.address: facts_of.ahead_s
         for host in site.plan.deployment.hosts
         for _, peer in site.plan.brokers_on(host)
-        if (told := by_host[host.name].facts) is not None
+        if (facts_of := by_host[host.name].facts) is not None
     }
     network = NetworkFacts(clock_offsets=offsets)
+    told = {(finding.about.name, finding.where, finding.seen) for finding in diagnose(case)}
     found: dict[tuple[str, str, str], Finding] = {}
     for machine in facts.values():
         for finding in diagnose(replace(case, machine=machine, network=network)):
-            found.setdefault((finding.about.name, finding.where, finding.seen), finding)
+            key = (finding.about.name, finding.where, finding.seen)
+            if key not in told:
+                found.setdefault(key, finding)
     return _warnings(list(found.values()), where=f"{spec} on its hosts")
 
 
@@ -94,7 +97,7 @@ def _check_ports(plan: Plan, facts: Mapping[str, MachineFacts], changes: Sequenc
     )
 
 
-def _warnings(findings: Sequence[Finding], *, where: str) -> list[Finding]:
+def _warnings(findings: Sequence[Finding], *, where: str) -> list[str]:
     errors = [finding for finding in findings if finding.about.severity is Severity.ERROR]
     if errors:
         lines = [
@@ -108,4 +111,7 @@ def _warnings(findings: Sequence[Finding], *, where: str) -> list[Finding]:
             details=lines,
             hint="mend them; `rmqkit doctor` on the specification says why each hurts",
         )
-    return [finding for finding in findings if finding.about.severity is Severity.WARNING]
+    seen: dict[str, list[str]] = {}
+    for finding in findings:
+        seen.setdefault(finding.about.name, []).append(finding.seen)
+    return [f"doctor warns: {name}: {'; '.join(dict.fromkeys(places))}" for name, places in seen.items()]

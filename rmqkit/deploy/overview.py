@@ -116,12 +116,11 @@ def take_down(site: Site, *, volumes: bool, on_step: Callable[[str], None]) -> l
             hint="take it down without --volumes; who is sure removes them on each host with `docker volume rm`",
         )
     seen = survey(site)
-    errors: list[RmqkitError] = []
+    errors = [seen.error] if seen.error is not None else []
     gone = []
     for view in seen.views:
         host = view.engine.host
         if view.error is not None:
-            errors.append(view.error)
             continue
         if not view.containers and not volumes:
             on_step(f"{host}: nothing of {site.project} is there")

@@ -63,8 +63,8 @@ def deploy(site: Site, spec: Path, *, options: Options, on_step: Callable[[str],
     :func:`~rmqkit.deploy.changes.waves`. Raises UsageError (the doctor's errors, refused changes), EngineError,
     ImageError, PortInUseError, ComposeError, all naming the host, or NotReadyError with each peer's view.
     """
-    for finding in examine_files(spec):
-        on_step(f"doctor: {finding.about.name}: {finding.where}: {finding.seen}")
+    for line in examine_files(spec):
+        on_step(line)
     seen = survey(site).reached()
     on_step(f"{len(seen.views)} engines answer: " + ", ".join(view.engine.host for view in seen.views))
     image = site.plan.spec.image_ref
@@ -81,9 +81,8 @@ def deploy(site: Site, spec: Path, *, options: Options, on_step: Callable[[str],
         _refuse(changes, seen, options)
     else:
         shipping.ship(shipment, on_step=on_step)
-    findings = examine_hosts(site, spec, seen.views, changes, image=image)
-    for finding in findings:
-        on_step(f"doctor: {finding.about.name}: {finding.where}: {finding.seen}")
+    for line in examine_hosts(site, spec, seen.views, changes, image=image):
+        on_step(line)
     with ChannelPool() as pool:
         status = _Rollout(site, pool, seen, changes, options=options, on_step=on_step).carried_out()
     shipped = tuple(engine.host for engine in shipment.targets) if shipment is not None else ()
@@ -256,22 +255,42 @@ class _Rollout:
         return Members(tuple(peers)), [address for address in self.nameservers if address in known]
 
     def _wait_before(self, wave: Wave, ahead: Sequence[Wave]) -> None:
-        """Nobody is stopped while another replica of its group is away. A wave of what is not well itself may go on."""
-        members, nameservers = self._settled(ahead)
-        self._wait(members, nameservers, groups=_groups(wave, members))
+        """Nobody is stopped while another replica of its group, or another NameServer, is away."""
+        self._wait(wave, *self._settled(ahead))
 
     def _wait_after(self, wave: Wave, ahead: Sequence[Wave]) -> None:
-        members, nameservers = self._settled(ahead)
-        self._wait(members, nameservers, groups=_groups(wave, members))
+        self._wait(wave, *self._settled(ahead))
 
-    def _wait(self, members: Members, nameservers: Sequence[str], *, groups: Sequence[str]) -> None:
+    def _wait(self, wave: Wave, members: Members, nameservers: Sequence[str]) -> None:
+        timeout_s = self.options.timeout_s
+        if not wave.of_brokers:
+            self._wait_known(members, nameservers)
+            return
+        groups = list(dict.fromkeys(change.group for change in wave.changes if change.group))
         chosen = Members(tuple(peer for peer in members.peers if peer.group in groups))
         if not chosen.peers or not nameservers:
             return
-        timeout_s = self.options.timeout_s
         wait_ready(self.pool, chosen, nameservers, timeout_s=timeout_s, write=False, describe=self._last_words)
         for group in groups:
             wait_caught_up(self.pool, chosen, nameservers, group=group, timeout_s=timeout_s)
+
+    def _wait_known(self, members: Members, nameservers: Sequence[str]) -> None:
+        """Every NameServer answers, and names the leader of each group that has one: a broker tells one that was
+        started anew within half a minute (registerNameServerPeriod)."""
+
+        def probe() -> bool | Pending:
+            status = ask(self.pool, members, nameservers, timeout_s=2.0, full=False)
+            wrong = [f"{each.address}: {each.error}" for each in status.nameservers if each.error]
+            wrong += [group.summary for group in status.groups if group.raft_leader and group.disagreements]
+            return Pending("; ".join(wrong)) if wrong else True
+
+        wait_until(
+            probe,
+            label="every NameServer knows every leader",
+            timeout_s=self.options.timeout_s,
+            every_s=0.2,
+            hint="`rmqkit status` on the specification shows all views",
+        )
 
     def _wait_end(self) -> ClusterStatus:
         """All views agree on a leader of each group, and everybody is in; in staging a write was acknowledged, too."""
@@ -319,9 +338,3 @@ class _Rollout:
         error.add_note(f"Stopped in step {number + 1} of {len(order)} ({order[number]}). Done: {done}. Left: {left}.")
         if any(change.interrupts for wave in order[: number + 1] for change in wave.changes):
             error.add_note("To go back, deploy the specification as it was before: it is done one host at a time, too.")
-
-
-def _groups(wave: Wave, members: Members) -> list[str]:
-    """The groups that a wave touches; every one for a NameServer."""
-    groups = [change.group for change in wave.changes if change.group]
-    return list(dict.fromkeys(groups)) if groups else list(members.groups)

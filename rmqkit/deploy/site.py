@@ -84,21 +84,24 @@ class Survey:
         """Every container of the deployment."""
         return tuple(Present(view.engine.host, each) for view in self.views for each in view.containers)
 
-    def reached(self) -> Survey:
-        """Itself, where every engine answered. Raises EngineError for the first that did not, and names all."""
-        failed = [view for view in self.views if view.error is not None]
-        if not failed:
-            return self
-        first = failed[0].error
-        assert first is not None
-        if len(failed) == 1:
-            raise first
-        details = [line for view in failed if view.error for line in (view.error.what, *view.error.details[-2:])]
-        raise EngineError(
-            f"the Docker engines of {', '.join(view.engine.host for view in failed)} are not reached",
+    @property
+    def error(self) -> RmqkitError | None:
+        """What is wrong where an engine does not answer, or several do not; None where all do."""
+        failed = [(view.engine.host, view.error) for view in self.views if view.error is not None]
+        if len(failed) < 2:
+            return failed[0][1] if failed else None
+        details = [line for _, error in failed for line in (error.what, *(f"  {each}" for each in error.details[-2:]))]
+        return EngineError(
+            f"the Docker engines of {', '.join(host for host, _ in failed)} are not reached",
             details=details,
-            hint=first.hint,
-        ) from first
+            hint=failed[0][1].hint,
+        )
+
+    def reached(self) -> Survey:
+        """Itself, where every engine answered. Raises EngineError otherwise, which names all that did not."""
+        if (error := self.error) is not None:
+            raise error
+        return self
 
 
 def survey(site: Site) -> Survey:

@@ -72,7 +72,7 @@ def size(
 
 
 def deploy(
-    spec: Annotated[Path, typer.Argument(help="the specification, cluster.yaml")],
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="the specification, cluster.yaml")],
     *,
     engine: Engines = None,
     output: Annotated[

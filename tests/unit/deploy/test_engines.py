@@ -222,7 +222,7 @@ def test_a_host_is_looked_at_through_its_engine_and_our_own_ports_are_in_nobodys
 
 def test_a_host_that_cannot_be_looked_at_is_named(docker: Docker) -> None:
     docker("echo 'sh: not found' >&2; exit 127")
-    with pytest.raises(MachineError, match="rmq-b .*could not look at that host"):
+    with pytest.raises(MachineError, match=r"rmq-b .*could not look at that host"):
         EngineMachine(HostEngine("rmq-b", "b"), FACTS, image="i:1").facts(())
 
 

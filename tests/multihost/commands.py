@@ -29,7 +29,7 @@ class Ran:
         return f"exit code {self.code}\n{self.out}\n{self.err}"
 
 
-def rmqkit(*arguments: object, timeout_s: float = 240, environment: Mapping[str, str] | None = None) -> Ran:
+def rmqkit(*arguments: object, timeout_s: float = 540, environment: Mapping[str, str] | None = None) -> Ran:
     """A command of the kit, as a user runs it."""
     done = subprocess.run(
         [sys.executable, "-m", "rmqkit", *map(str, arguments)],

@@ -53,7 +53,7 @@ def spec(three_hosts: tuple[Host, ...], tmp_path_factory: pytest.TempPathFactory
 def deployed(spec: Path, three_hosts: tuple[Host, ...]) -> Iterator[Ran]:
     """The first deploy's answer; what it made is taken down at the end, volumes too."""
     try:
-        ran = rmqkit("deploy", spec, "--json")
+        ran = rmqkit("deploy", spec, "--json", "--timeout", 300)
         assert ran.code == 0, str(ran)
         yield ran
     finally:

@@ -14,7 +14,7 @@ from typing import Final
 
 from rmqkit.deploy.composing import Wanted
 from rmqkit.deploy.engines import Container
-from rmqkit.topology.names import LABEL_GROUP, LABEL_PEER, LABEL_ROLE, ROLE_BROKER
+from rmqkit.topology.names import LABEL_EDITION, LABEL_GROUP, LABEL_PEER, LABEL_ROLE, ROLE_BROKER
 
 CONF: Final = "RMQ_CONF_"
 _SECRET: Final = re.compile(r"SECRET|PASSWORD|PASSWD|ACCESS_?KEY|TOKEN", re.IGNORECASE)
@@ -135,7 +135,10 @@ def _differences(want: Wanted, container: Container, image_id: str) -> Iterable[
         yield f"image {_short(container.image_id)} → {_short(image_id)} ({want.image})"
     if container.hash == want.hash:
         return
-    said = False
+    editions = container.labels.get(LABEL_EDITION, ""), want.labels.get(LABEL_EDITION, "")
+    said = editions[0] != editions[1]
+    if said:
+        yield f"edition {editions[0]} → {editions[1]}"
     for key, value in want.environment.items():
         before = container.environment.get(key)
         if before != value:

@@ -156,22 +156,38 @@ def leftovers(mark: str) -> list[str]:
 
 
 def _removed(mark: str) -> None:
-    """Take away everything that is named after a process; its hosts are off, or it is dead and they with it."""
+    """Take away everything that is named after a process; its hosts are off, or it is dead and they with it.
+
+    What a host that was just killed still holds is tried again.
+    """
+
+    def probe() -> bool | Pending:
+        _remove_once(mark)
+        left = leftovers(mark)
+        return Pending(", ".join(left)) if left else True
+
     with held_back():
-        for namespace in _namespaces():
-            if namespace.startswith(f"{PREFIX}{mark}-"):
-                _ip("netns", "delete", namespace)
-        with suppress(subprocess.CalledProcessError):
-            _ip("link", "delete", f"rmqh{mark}")
-        for group in [*_CGROUPS.glob(f"*/{PREFIX}{mark}-*"), *_CGROUPS.glob(f"{PREFIX}{mark}-*")]:
-            _remove_cgroup(group)
-        libc = ctypes.CDLL(None)
-        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}{mark}-*"):
-            for line in reversed(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()):
-                mount = line.split()[1]
-                if mount.startswith(f"{folder}/"):
-                    libc.umount2(mount.encode(), _DETACH)
-            shutil.rmtree(folder, ignore_errors=True)
+        wait_until(probe, label=f"nothing of {PREFIX}{mark} is left", timeout_s=30, every_s=0.2)
+
+
+def _remove_once(mark: str) -> None:
+    for namespace in _namespaces():
+        if namespace.startswith(f"{PREFIX}{mark}-"):
+            _ip("netns", "delete", namespace)
+    with suppress(subprocess.CalledProcessError):
+        _ip("link", "delete", f"rmqh{mark}")
+    for group in [*_CGROUPS.glob(f"*/{PREFIX}{mark}-*"), *_CGROUPS.glob(f"{PREFIX}{mark}-*")]:
+        for pid in _members(f"/{group.name}"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _remove_cgroup(group)
+    libc = ctypes.CDLL(None)
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}{mark}-*"):
+        for line in reversed(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()):
+            mount = line.split()[1]
+            if mount.startswith(f"{folder}/"):
+                libc.umount2(mount.encode(), _DETACH)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_cgroup(group: Path) -> None:

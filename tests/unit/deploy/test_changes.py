@@ -62,6 +62,14 @@ def test_what_compose_alone_sees_is_told_as_such() -> None:
     assert change.why == ("settings of its container differ (limits, volumes, user, labels)",)
 
 
+def test_another_edition_is_told_by_its_name() -> None:
+    labels = dict(ALL[0].labels)
+    before = replace(ALL[0], labels={**labels, "rmqkit.edition": "4.5.1"})
+    want = replace(ALL[0], labels={**labels, "rmqkit.edition": "4.9.8"}, hash="another")
+    (change,) = compared([want], [running(before)])
+    assert change.why == ("edition 4.5.1 → 4.9.8",)
+
+
 def test_another_image_under_the_same_name_is_a_change() -> None:
     changes = compared(ALL, [running(each) for each in ALL], image_id="sha256:2")
     assert {change.act for change in changes} == {Act.RECREATE}

@@ -17,9 +17,11 @@ from hosts import Host
 from rmqkit.checks import Thresholds, VerdictStatus, judge, longest_gap_s
 from rmqkit.cluster import Cluster
 from rmqkit.cluster.topics import create_topic, wait_topic_everywhere
+from rmqkit.errors import NoLeaderError
 from rmqkit.history import History
 from rmqkit.load import SteadyTraffic, read_back
 from rmqkit.scenario import replica_addresses
+from rmqkit.waiting import wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -131,7 +133,9 @@ def test_acknowledged_messages_survive_the_end_of_a_whole_host(
             victim.power_off()
             history.add_fault("host-off", "injected", victim.name)
             traffic.wait_acknowledged(100, timeout_s=120)
-            successor = cluster.leader()
+            successor = wait_until(
+                cluster.leader, label="all that are left agree", timeout_s=60, every_s=0.2, tolerate=(NoLeaderError,)
+            )
             assert successor != leader
             seen = rmqkit("status", spec)
             assert seen.code == 1, str(seen)
@@ -142,6 +146,7 @@ def test_acknowledged_messages_survive_the_end_of_a_whole_host(
             cluster.wait_ready()
             history.add_fault("host-off", "restored", victim.name)
             back_s = time.monotonic() - began
+            traffic.wait_acknowledged(100, timeout_s=60)
         cluster.wait_caught_up()
         unread = read_back(cluster.pool, replica_addresses(cluster.peers), topic=topic, history=history)
         assert unread == {}

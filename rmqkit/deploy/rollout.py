@@ -28,6 +28,9 @@ from rmqkit.waiting import Pending, wait_until
 WITHIN_S: Final = 180.0
 """A large store takes its time to be read at a broker's start."""
 
+SEEN_WITHIN_S: Final = 30.0
+"""Longer than an election takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -128,12 +131,7 @@ class _Rollout:
 
     def carried_out(self) -> ClusterStatus:
         """Every wave, and the wait for each."""
-        before = self._before()
-        leaders = {}
-        for group in before.groups if before is not None else ():
-            # Whatever NameServers say: who is told to lead and serves is not taken out together with another.
-            if group.raft_leader is not None and group.raft_leader in group.serving:
-                leaders[group.name] = group.raft_leader.id
+        leaders = self._leaders()
         serving = set(leaders)
         order = waves(self.changes, serving=serving, leaders=leaders, hosts=list(self.site.engines))
         for change in self.changes:
@@ -156,26 +154,45 @@ class _Rollout:
                 raise
         return self._wait_end()
 
-    def _before(self) -> ClusterStatus | None:
-        """What the cluster says before anything is done; None where none of its brokers runs.
+    def _leaders(self) -> dict[str, str]:
+        """Who leads each group that serves now, whatever NameServers say; asked before anything is done.
 
-        Raises ClusterError where brokers run well by their engines' word, and none answers here: what a group serves
-        could then not be kept.
+        Raises ClusterError where most brokers of a group run well by their engines' word, something of it is to be
+        stopped, and no leader is seen: one late answer must not make a serving group one that has nothing to keep.
         """
         running = [each for each in self.seen.present if each.is_broker and each.container.up]
         if not running:
-            return None
-        status = ask(self.pool, members_of(self.seen.present), nameservers_of(running), full=False)
-        healthy = [each for each in running if each.container.health == "healthy"]
-        answers = any(not view.raft_error for group in status.groups for view in group.peers)
-        if healthy and not answers and any(change.interrupts for change in self.changes):
+            return {}
+        members, nameservers = members_of(self.seen.present), nameservers_of(running)
+        touched = {change.group for change in self.changes if change.interrupts}
+        kept = [name for name in members.groups if (name in touched or "" in touched) and self._mostly_up(name)]
+        last: list[ClusterStatus] = []
+
+        def probe() -> dict[str, str] | Pending:
+            status = ask(self.pool, members, nameservers, full=False)
+            last[:] = [status]
+            found = {
+                group.name: group.raft_leader.id
+                for group in status.groups
+                if group.raft_leader is not None and group.raft_leader in group.serving
+            }
+            silent = [status.group(name).summary for name in kept if name not in found]
+            return Pending("; ".join(silent)) if silent else found
+
+        try:
+            return wait_until(probe, label="a leader of each group is seen", timeout_s=SEEN_WITHIN_S, every_s=0.5)
+        except WaitTimeoutError as error:
             raise ClusterError(
-                f"{len(healthy)} brokers run, as their engines say, and none of them answers from here",
-                details=status.lines(),
-                hint="deploy from a machine that reaches the hosts' listen and Raft ports: a change is made one "
-                "host at a time, and what a group does meanwhile must be seen",
-            )
-        return status
+                f"brokers run, as their engines say, and no leader of theirs is seen from here: {error.last_seen}",
+                details=last[0].lines(),
+                hint="deploy from a machine that reaches the hosts' listen and Raft ports: a group that serves is "
+                "changed one host at a time. One that cannot elect is mended by `rmqkit down`, then deploy",
+            ) from error
+
+    def _mostly_up(self, group: str) -> bool:
+        """Whether a majority of a group's containers runs well."""
+        states = [each.container.up for each in self.seen.present if each.group == group]
+        return sum(states) * 2 > len(states)
 
     def _prepare_stores(self) -> None:
         for host in self.site.plan.deployment.hosts:

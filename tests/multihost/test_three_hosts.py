@@ -17,7 +17,9 @@ from hosts import Host
 from rmqkit.checks import Thresholds, VerdictStatus, judge, longest_gap_s
 from rmqkit.cluster import Cluster
 from rmqkit.cluster.topics import create_topic, wait_topic_everywhere
-from rmqkit.errors import NoLeaderError
+from rmqkit.deploy.engines import HostEngine
+from rmqkit.deploy.hostprobe import prepare_stores
+from rmqkit.errors import MachineError, NoLeaderError
 from rmqkit.history import History
 from rmqkit.load import SteadyTraffic, read_back
 from rmqkit.scenario import replica_addresses
@@ -172,3 +174,18 @@ def test_a_port_that_somebody_has_is_told_by_its_host(
     assert ran.code == 4, str(ran)
     assert "rmq-b: port 31921 is taken by something that is not of this deployment" in ran.err
     assert not any("other" in host.docker("ps", "--all", "--format", "{{.Names}}") for host in three_hosts)
+
+
+def test_store_directories_are_made_for_the_users_that_write_there(
+    deployed: Ran, three_hosts: tuple[Host, ...], tmp_path: Path
+) -> None:
+    engine, image = HostEngine("rmq-a", three_hosts[0].engine), f"rmqkit/rocketmq:{EDITION}"
+    fresh, used = tmp_path / "fresh" / "n0", tmp_path / "used"
+    assert prepare_stores(engine, {str(fresh): 21101}, image=image) == [str(fresh)]
+    assert fresh.stat().st_uid == 21101
+    assert prepare_stores(engine, {str(fresh): 21101}, image=image) == []
+    used.mkdir()
+    (used / "somebodys").write_text("file", encoding="utf-8")
+    with pytest.raises(MachineError, match="a store directory belongs to somebody else"):
+        prepare_stores(engine, {str(used): 21101}, image=image)
+    assert used.stat().st_uid == os.getuid()

@@ -18,6 +18,7 @@ from hosts import Host
 from rmqkit.checks import Thresholds, VerdictStatus, judge, longest_gap_s
 from rmqkit.cluster import Cluster
 from rmqkit.cluster.topics import create_topic, wait_topic_everywhere
+from rmqkit.deploy import shipping
 from rmqkit.deploy.engines import HostEngine
 from rmqkit.deploy.hostprobe import prepare_stores
 from rmqkit.errors import MachineError, NoLeaderError
@@ -160,9 +161,7 @@ def test_acknowledged_messages_survive_the_end_of_a_whole_host(
         assert longest_gap_s(history) > 1.0, "nothing was interrupted: was the host really off?"
 
 
-def test_a_port_that_somebody_has_is_told_by_its_host(
-    three_hosts: tuple[Host, ...], tmp_path: Path, deployed: Ran
-) -> None:
+def test_a_port_that_somebody_has_is_told_by_its_host(three_hosts: tuple[Host, ...], tmp_path: Path) -> None:
     other = write_spec(
         tmp_path / "cluster.yaml",
         three_hosts,
@@ -178,9 +177,10 @@ def test_a_port_that_somebody_has_is_told_by_its_host(
 
 
 def test_store_directories_are_made_for_the_users_that_write_there(
-    deployed: Ran, three_hosts: tuple[Host, ...], tmp_path: Path
+    three_hosts: tuple[Host, ...], tmp_path: Path
 ) -> None:
     engine, image = HostEngine("rmq-a", three_hosts[0].engine), f"rmqkit/rocketmq:{EDITION}"
+    shipping.ship(shipping.planned(image, [engine]), on_step=print)
     fresh, used = tmp_path / "fresh" / "n0", tmp_path / "used"
     assert prepare_stores(engine, {str(fresh): 21101}, image=image) == [str(fresh)]
     assert fresh.stat().st_uid == 21101

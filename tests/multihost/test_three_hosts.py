@@ -121,7 +121,7 @@ def test_acknowledged_messages_survive_the_end_of_a_whole_host(
 ) -> None:
     history = History()
     topic = "host_ends"
-    with Cluster.attach(namesrv_addr(three_hosts), timeout_s=120) as cluster:
+    with Cluster.attach(namesrv_addr(three_hosts), timeout_s=240) as cluster:
         cluster.wait_ready()
         for peer in cluster.peers:
             assert peer.address is not None

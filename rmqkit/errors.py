@@ -164,5 +164,9 @@ class NoLeaderError(ClusterError):
     """A group has no leader that a majority of its peers agree on."""
 
 
+class StoppedError(RmqkitError):
+    """Ctrl-C or SIGTERM came while something was done that is not undone; the text says how things stand."""
+
+
 class FaultError(RmqkitError):
     """A fault could not be injected, did not happen, or could not be undone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from rmqkit.errors import ClusterError, FaultError, MachineError, RmqkitError, UsageError
+from rmqkit.errors import ClusterError, FaultError, MachineError, RmqkitError, StoppedError, UsageError
 from rmqkit.errors import WaitTimeoutError as _WaitTimeout
 
 EXIT_OK = 0
@@ -27,6 +27,8 @@ def exit_code(error: RmqkitError) -> int:
         return EXIT_USAGE
     if isinstance(error, MachineError):
         return EXIT_MACHINE
+    if isinstance(error, StoppedError):
+        return EXIT_INTERRUPTED
     if isinstance(error, (ClusterError, FaultError, _WaitTimeout)):
         return EXIT_CLUSTER
     return EXIT_CLUSTER

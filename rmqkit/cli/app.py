@@ -10,11 +10,12 @@ from typer.models import CommandInfo
 
 from rmqkit import __version__
 from rmqkit.cli import EXIT_CODES, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
-from rmqkit.cli.deployment import doctor, render, size
+from rmqkit.cli.deployment import deploy, doctor, down, render, size
 from rmqkit.cli.load import app as load_app
 from rmqkit.cli.options import (
     AsJson,
     Edition,
+    Engines,
     Group,
     HistoryFile,
     MaxOutage,
@@ -156,9 +157,13 @@ def up(
 
 @app.command()
 def status(
+    spec: Annotated[
+        Path | None, typer.Argument(metavar="[SPEC]", help="a deployment's cluster.yaml: its hosts are asked too")
+    ] = None,
     *,
     namesrv: Namesrv = None,
     run: Run = None,
+    engine: Engines = None,
     as_json: AsJson = False,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="ask again every second until Ctrl-C")] = False,
     list_runs: Annotated[bool, typer.Option("--list", help="list the kit's clusters on this engine")] = False,
@@ -170,6 +175,17 @@ def status(
         raise UsageError("--namesrv and --run name two clusters", hint="give one of them")
     if as_json and watch:
         raise UsageError("--json and --watch do not go together", hint="ask with --json as often as you want")
+    if spec is not None:
+        if namesrv is not None or run is not None or watch or list_runs:
+            raise UsageError(
+                "a specification goes with --engine and --json alone",
+                hint="watch a deployment by its NameServers: rmqkit status --namesrv host:port --watch",
+            )
+        from rmqkit.cli import deploy as deployed  # noqa: PLC0415
+
+        return deployed.status(spec=spec, engines=engine or (), as_json=as_json)
+    if engine:
+        raise UsageError("--engine goes with a specification", hint="rmqkit status cluster.yaml --engine host=ssh://…")
     return command.run(namesrv=namesrv, run=run, as_json=as_json, watch=watch, list_runs=list_runs)
 
 
@@ -364,20 +380,5 @@ def logs(
     return command.run(target=target, run=run, tail=tail)
 
 
-@app.command()
-def down(
-    run: Annotated[str | None, typer.Argument(help="run name; default: the only cluster that is up")] = None,
-    *,
-    everything: Annotated[bool, typer.Option("--all", help="take every cluster of the kit down")] = False,
-    stale: Annotated[bool, typer.Option("--stale", help="remove only what dead owners left behind")] = False,
-) -> int:
-    """Take clusters down: containers, networks and volumes."""
-    from rmqkit.cli import down as command  # noqa: PLC0415
-
-    if sum((everything, stale, run is not None)) > 1:
-        raise UsageError("give one of RUN, --all and --stale", hint="rmqkit down --help")
-    return command.run(run=run, everything=everything, stale=stale)
-
-
-for _command in (render, doctor, size):
+for _command in (down, render, doctor, size, deploy):
     app.command()(_command)

@@ -1,4 +1,4 @@
-"""The commands for deployments in files: ``render``, ``doctor``, ``size``; what each does is in its own module."""
+"""The commands for deployments, and ``down``, of test clusters too; what each does is in its own module."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rmqkit.cli.options import AsJson, Edition
+from rmqkit.cli.options import AsJson, Edition, Engines, Timeout
+from rmqkit.errors import UsageError
 
 
 def render(
@@ -68,3 +69,56 @@ def size(
         brokers_per_host=brokers_per_host,
     )
     return command.run(load, as_json=as_json)
+
+
+def deploy(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="the specification, cluster.yaml")],
+    *,
+    engine: Engines = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="keep the rendered folders here (default: nowhere)")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="overwrite files there that were changed by hand")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would change")] = False,
+    pull: Annotated[
+        bool, typer.Option("--pull", help="let each host pull the image from its registry, instead of shipping it")
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="stop what the specification does not have any more, or has elsewhere")
+    ] = False,
+    timeout: Timeout = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make every host of a specification run what it says: image, NameServers, brokers; then wait until all agree."""
+    from rmqkit.cli import deploy as command  # noqa: PLC0415
+    from rmqkit.deploy.rollout import WITHIN_S, Options  # noqa: PLC0415
+
+    options = Options(pull=pull, remove=remove, dry_run=dry_run, timeout_s=timeout or WITHIN_S)
+    return command.run(spec=spec, output=output, engines=engine or (), force=force, options=options, as_json=as_json)
+
+
+def down(
+    run: Annotated[
+        str | None,
+        typer.Argument(help="run name, or a deployment's cluster.yaml; default: the only cluster that is up"),
+    ] = None,
+    *,
+    engine: Engines = None,
+    volumes: Annotated[
+        bool, typer.Option("--volumes", help="with a cluster.yaml for staging: remove its volumes too")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="take every cluster of the kit down")] = False,
+    stale: Annotated[bool, typer.Option("--stale", help="remove only what dead owners left behind")] = False,
+) -> int:
+    """Take clusters down: containers, networks and volumes. Of a deployment stores stay."""
+    from rmqkit.cli import down as command  # noqa: PLC0415
+
+    if sum((everything, stale, run is not None)) > 1:
+        raise UsageError("give one of RUN, --all and --stale", hint="rmqkit down --help")
+    if run is not None and Path(run).suffix in (".yaml", ".yml"):
+        from rmqkit.cli import deploy as deployed  # noqa: PLC0415
+
+        return deployed.down(spec=Path(run), engines=engine or (), volumes=volumes)
+    if engine or volumes:
+        raise UsageError("--engine and --volumes go with a specification", hint="rmqkit down cluster.yaml --volumes")
+    return command.run(run=run, everything=everything, stale=stale)

@@ -27,3 +27,10 @@ ReportFolder = Annotated[
     Path | None, typer.Option(help="write history, figures and a page to read offline into this new folder")
 ]
 Group = Annotated[str | None, typer.Option("--group", "-g", help="the group, where a cluster has several")]
+Engines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        help="HOST=ENGINE: where a host's Docker engine is (ssh://…, unix://…, or a Docker context); repeatable",
+    ),
+]

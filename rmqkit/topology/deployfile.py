@@ -25,7 +25,7 @@ _TOP: Final = (
     "name", "cluster", "edition", "environment", "image", "hosts", "nameservers", "groups", "brokers", "ports",
     "share_hosts",
 )  # fmt: skip
-_HOST: Final = ("name", "address", "cores", "memory", "store", "runs")
+_HOST: Final = ("name", "address", "cores", "memory", "store", "runs", "engine")
 _NAMESERVERS: Final = ("on", "port", "heap", "memory_limit", "config")
 _GROUP: Final = ("name", "replicas", "on", "config")
 _BROKERS: Final = ("heap", "direct", "threads", "nofile", "memory_limit", "config")
@@ -256,6 +256,7 @@ def _host(reader: _Reader, table: _Table) -> values.HostSpec | None:
         cores=table.number("cores", needed=True),
         memory_mb=memory_mb,
         store=table.text("store"),
+        engine=table.text("engine"),
     )
     if len(reader.problems) > before:
         return None

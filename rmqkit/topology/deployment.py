@@ -65,7 +65,8 @@ class HostSpec:
     """One machine. ``address`` is where clients and all other hosts reach it; ``memory_mb`` is in MiB.
 
     ``store`` is ``volume`` (a named one for each process) or a directory of the host, below which each process
-    gets one of its own.
+    gets one of its own. ``engine`` is how its Docker engine is reached: a DOCKER_HOST (``ssh://…``, ``unix://…``,
+    ``tcp://…``) or the name of a Docker context; empty: ``ssh://`` and its address.
     """
 
     name: str
@@ -74,6 +75,7 @@ class HostSpec:
     memory_mb: int
     store: str = "volume"
     runs: frozenset[Role] = frozenset(Role)
+    engine: str = ""
 
     def __post_init__(self) -> None:
         if not _HOST_NAME.fullmatch(self.name):
@@ -89,9 +91,16 @@ class HostSpec:
                 f"memory={self.memory_mb}m is too little for a broker or NameServer", hint="give 1g or more"
             )
         rules.check_store("store", self.store)
+        if self.engine:
+            rules.check_engine("engine", self.engine)
         object.__setattr__(self, "runs", frozenset(self.runs))
         if not self.runs:
             raise SpecError("runs is empty", hint="name nameserver, broker, or both")
+
+    @property
+    def engine_ref(self) -> str:
+        """How its Docker engine is reached."""
+        return self.engine or f"ssh://{self.address}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,6 +114,7 @@ def placed(deployment: Deployment) -> Plan:
         config={**layout.PRODUCTION_CONFIG, **deployment.brokers.config},
         nameserver_config=deployment.nameservers.config,
         restart=True,
+        long_names=True,
     )
     host_of = {server.name: host.name for server, host in zip(servers, nameserver_hosts, strict=True)}
     for group_spec, hosts in zip(groups, chosen, strict=True):

@@ -17,6 +17,7 @@ _SERVICE = re.compile(r"[a-z][a-z0-9_-]*")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _HEAP = re.compile(r"[1-9][0-9]*[mg]")
+_ENGINE = re.compile(r"(ssh|tcp)://[^\s/]+(/\S*)?|unix:///\S+|[A-Za-z0-9][A-Za-z0-9_.+-]*")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 HIGHEST_PORT = 65535
@@ -68,6 +69,15 @@ def check_host(field: str, value: str) -> None:
         raise SpecError(
             f"{field}={value!r} is not an IPv4 address or host name",
             hint="give the host alone, no port, no scheme; IPv6 cannot be used (addresses are split at ':')",
+        )
+
+
+def check_engine(field: str, value: str) -> None:
+    """A DOCKER_HOST, or the name of a Docker context (docker/cli's own rule for those)."""
+    if not _ENGINE.fullmatch(value):
+        raise SpecError(
+            f"{field}={value!r} is neither a DOCKER_HOST nor the name of a Docker context",
+            hint="write ssh://user@host, unix:///run/docker.sock, tcp://host:2376, or a name of `docker context ls`",
         )
 
 

@@ -55,6 +55,8 @@ class ClusterSpec:
     ``store`` is ``volume``, a directory, or in a pod ``limited:256m``: each broker's store is so large and no larger,
     in memory, and outlives its broker, so that disks can be filled. ``own_clocks`` gives each broker a clock that can
     be set apart from the machine's. ``java_opts`` are further JVM options of every process, separated by blanks.
+    ``long_names`` puts the group into the name of each broker's service also while there is one group alone, so that
+    services, and the volumes named by them, keep their names when a second one is added.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ClusterSpec:
     restart: bool = False
     store: str = "volume"
     own_clocks: bool = False
+    long_names: bool = False
 
     def __post_init__(self) -> None:
         rules.check_project_name("name", self.name)
@@ -236,8 +239,9 @@ class ClusterSpec:
         raise NotFoundError(f"the cluster has no group {name!r}", hint=f"it has {known}")
 
     def service_of(self, group: GroupSpec, peer: PeerSpec) -> str:
-        """The peer's Compose service: its id; where there are several groups, ``<group>-<id>``."""
-        return peer.id.lower() if len(self.groups) == 1 else f"{group.name}-{peer.id}".lower()
+        """The peer's Compose service: its id; where there are several groups, or ``long_names``, ``<group>-<id>``."""
+        short = len(self.groups) == 1 and not self.long_names
+        return peer.id.lower() if short else f"{group.name}-{peer.id}".lower()
 
     def all_peers(self) -> tuple[tuple[GroupSpec, PeerSpec], ...]:
         """Every broker with its group, in order."""

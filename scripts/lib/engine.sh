@@ -75,7 +75,7 @@ engine_ensure() {
     advice=$(_engine_may_install "Docker Engine") || _engine_die "no Docker Engine answers (docker info)" "$seen" "$advice"
     if ! command -v dockerd >/dev/null || ! command -v docker >/dev/null || ! command -v iptables >/dev/null; then
         # debootstrap belongs to the base images; in one go it costs nothing.
-        _engine_apt docker.io iptables debootstrap
+        _engine_apt docker.io iptables iproute2 debootstrap
         # With an init system the package has started the engine by itself: it stays the machine's.
         local try
         for try in 1 2 3 4 5; do

@@ -334,7 +334,7 @@ def test_the_readmes_link_to_each_other() -> None:
 BAD: list[tuple[str, str]] = [
     ("`rmqkit stats`", "there is no command 'stats'"),
     ("`rmqkit status --jsn`", "there is no option --jsn"),
-    ("`rmqkit status --watch now`", "takes 0 arguments"),
+    ("`rmqkit render a.yaml b.yaml`", "takes 1 arguments"),
     ("`rmqkit load make`", "takes 0 arguments"),
     ("`rmqkit load consume --rate 5`", "there is no option --rate"),
     ("```bash\nrmqkit up -e 4.9.8 && rmqkit explode\n```", "there is no command 'explode'"),

@@ -31,12 +31,14 @@ def holding() -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.long
 def test_each_host_has_an_engine_an_address_and_nothing_of_the_others(three_hosts: tuple[Host, ...]) -> None:
     ids = {host.docker("info", "--format", "{{.ID}} {{.DockerRootDir}}") for host in three_hosts}
     assert len(ids) == len(three_hosts) == len({host.address for host in three_hosts})
     assert not any(host.docker("ps", "--all", "--quiet") for host in three_hosts)
 
 
+@pytest.mark.long
 def test_after_ctrl_c_nothing_of_them_is_left() -> None:
     process = holding()
     assert leftovers(str(process.pid)), "the check sees nothing where there is something"
@@ -45,6 +47,7 @@ def test_after_ctrl_c_nothing_of_them_is_left() -> None:
     assert leftovers(str(process.pid)) == []
 
 
+@pytest.mark.long
 def test_what_a_killed_process_leaves_is_removed_by_the_next_one() -> None:
     process = holding()
     process.kill()

@@ -70,6 +70,7 @@ def deployed(spec: Path, three_hosts: tuple[Host, ...]) -> Iterator[Ran]:
         assert host.docker("volume", "ls", "--quiet") == ""
 
 
+@pytest.mark.long
 def test_an_image_that_is_nowhere_is_told_before_anything_starts(three_hosts: tuple[Host, ...], tmp_path: Path) -> None:
     ran = rmqkit("deploy", write_spec(tmp_path / "cluster.yaml", three_hosts, image="nobody/has:this"))
     assert ran.code == 4, str(ran)
@@ -161,6 +162,7 @@ def test_acknowledged_messages_survive_the_end_of_a_whole_host(
         assert longest_gap_s(history) > 1.0, "nothing was interrupted: was the host really off?"
 
 
+@pytest.mark.long
 def test_a_port_that_somebody_has_is_told_by_its_host(three_hosts: tuple[Host, ...], tmp_path: Path) -> None:
     other = write_spec(
         tmp_path / "cluster.yaml",
@@ -176,6 +178,7 @@ def test_a_port_that_somebody_has_is_told_by_its_host(three_hosts: tuple[Host, .
     assert not any("other" in host.docker("ps", "--all", "--format", "{{.Names}}") for host in three_hosts)
 
 
+@pytest.mark.long
 def test_store_directories_are_made_for_the_users_that_write_there(
     three_hosts: tuple[Host, ...], tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ MAY = {
     "client/heartbeat.py": "a client's id and a subscription's version, as Java's clients have them",
     "client/send.py": "when a message was born, a field of it",
     "client/uniqkey.py": "part of a unique key; one never comes twice whatever it says (test_message.py)",
+    "deploy/engines.py": "it is what is measured: how far a host's clock is off",
     "deploy/probes.py": "it is what is measured: how far a broker's clock is off",
     "history/recorder.py": "when a history began, as a date; its times are of the monotonic clock",
     "load/runner.py": "when a load began, as words",

@@ -406,13 +406,27 @@ def test_everything_acknowledged_arrives_though_the_leader_is_killed_while_it_is
 
             wait_until(follows, label=f"the consumer follows {failover.successor}", timeout_s=30)
     acknowledged = {record.message_id for record in history.sends() if record.outcome is Outcome.ACKNOWLEDGED}
+
+    def all_came() -> bool | Pending:
+        if polling.failure is not None:
+            raise polling.failure
+        return acknowledged <= {m.unique_key for m in list(polling.got)} or Pending(f"{len(polling.got)} came")
+
+    def at_the_end() -> list[str]:
+        return [
+            f"trouble: {consumer.trouble}",
+            f"jumps: {consumer.jumps}",
+            *(str(each) for each in consumer.lag()),
+            *(f"thread {thread.name}: {'alive' if thread.is_alive() else 'ended'}" for thread in threading.enumerate()),
+        ]
+
     wait_until(
-        lambda: acknowledged <= {m.unique_key for m in list(polling.got)} or Pending(f"{len(polling.got)} came"),
+        all_came,
         label=f"all {len(acknowledged)} acknowledged messages",
         timeout_s=60,
         every_s=0.2,
+        details=at_the_end,
     )
-    assert polling.failure is None
     again = len(polling.got) - len({m.unique_key for m in polling.got})
     print(f"{len(acknowledged)} acknowledged, {len(polling.got)} came, {again} of them again; jumps: {consumer.jumps}")
     # One member that stayed has its own positions: a failover alone makes nothing come twice.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
 from rmqkit.cluster import Cluster
@@ -20,3 +22,9 @@ def copied_topic(healthy_cluster: Cluster, rmq_admin: RmqAdmin, rmq_topic: str) 
     """A topic that every follower has copied from its leader: one that must survive a failover."""
     rmq_admin.wait_topic_everywhere(rmq_topic)
     return rmq_topic
+
+
+@pytest.fixture
+def group() -> str:
+    """A consumer group of the test's own."""
+    return f"group-{secrets.token_hex(4)}"

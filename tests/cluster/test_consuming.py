@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import json
-import secrets
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from consuming import gather, send_all
 
 from rmqkit.client.broker import BrokerClient
 from rmqkit.client.groupconsumer import GroupConsumer
 from rmqkit.client.handling import Later
 from rmqkit.client.messagequeue import MessageQueue, dead_letter_topic, retry_topic
 from rmqkit.client.offsets import FIRST, LAST, Begin
-from rmqkit.client.outcomes import Receipt
 from rmqkit.client.subscription import Sql92
 from rmqkit.cluster import Cluster
-from rmqkit.errors import NoLeaderError, NotFoundError, OtherSubscriptionError, TransportError, UsageError
-from rmqkit.faults import kill_leader, kill_peers
+from rmqkit.errors import NotFoundError, OtherSubscriptionError, TransportError, UsageError
 from rmqkit.fixtures.helpers import RmqProducer
-from rmqkit.history import History, Outcome
-from rmqkit.load import SteadyTraffic
 from rmqkit.waiting import Deadline, Pending, wait_until
 from rmqkit.wire.codes import RequestCode
 from rmqkit.wire.frames import Command
@@ -36,11 +32,6 @@ from rmqkit.wire.messages import StoredMessage
 pytestmark = [pytest.mark.cluster]
 
 QUEUES = set(range(8))
-
-
-@pytest.fixture
-def group() -> str:
-    return f"group-{secrets.token_hex(4)}"
 
 
 @pytest.fixture
@@ -68,26 +59,6 @@ def wait_shared(shares: object, *, within_s: float = 10.0) -> None:
         return (fair and sorted(q for share in now for q in share) == sorted(QUEUES)) or Pending(str(now))
 
     wait_until(shared, label="each queue has exactly one owner", timeout_s=within_s, every_s=0.02)
-
-
-def gather(
-    members: Sequence[GroupConsumer], count: int, *, within_s: float = 20.0, settle_s: float = 0.3
-) -> list[list[StoredMessage]]:
-    """What each member gets until there are ``count`` messages, and then what else comes in ``settle_s``."""
-    got: list[list[StoredMessage]] = [[] for _ in members]
-    deadline = Deadline.after(within_s)
-    while sum(map(len, got)) < count and not deadline.passed:
-        for mine, member in zip(got, members, strict=True):
-            mine.extend(member.poll(0.02))
-    after = Deadline.after(settle_s)
-    while not after.passed:
-        for mine, member in zip(got, members, strict=True):
-            mine.extend(member.poll(0.02))
-    return got
-
-
-def send_all(producer: RmqProducer, topic: str, bodies: Sequence[bytes], *, tags: str = "") -> list[Receipt]:
-    return [producer.send_acked(topic, body, tags=tags, retries=3) for body in bodies]
 
 
 def test_three_members_share_eight_queues_and_get_every_message_once(
@@ -353,107 +324,3 @@ def test_an_error_of_a_handler_reaches_the_user_and_the_message_is_not_consumed(
     assert not [thread.name for thread in threading.enumerate() if group in thread.name]
     with GroupConsumer(healthy_cluster.nameservers, group=group, topics={rmq_topic: "*"}) as consumer:
         assert [m.body for m in gather([consumer], 1)[0]] == [b"spoilt"]
-
-
-class Polling:
-    """A thread that polls until the block ends, and keeps everything."""
-
-    def __init__(self, consumer: GroupConsumer) -> None:
-        self.got: list[StoredMessage] = []
-        self.failure: BaseException | None = None
-        self._consumer = consumer
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Polling:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        try:
-            while not self._end.is_set():
-                self.got += self._consumer.poll(0.1)
-        except BaseException as error:  # noqa: BLE001
-            self.failure = error
-
-
-@pytest.fixture
-def polled(healthy_cluster: Cluster, copied_topic: str, group: str) -> Iterator[tuple[GroupConsumer, Polling]]:
-    with (
-        GroupConsumer(healthy_cluster.nameservers, group=group, topics={copied_topic: "*"}) as consumer,
-        Polling(consumer) as polling,
-    ):
-        yield consumer, polling
-
-
-@pytest.mark.failover
-def test_everything_acknowledged_arrives_though_the_leader_is_killed_while_it_is_consumed(
-    healthy_cluster: Cluster, copied_topic: str, polled: tuple[GroupConsumer, Polling]
-) -> None:
-    consumer, polling = polled
-    history = History()
-    with SteadyTraffic(healthy_cluster.nameservers, topic=copied_topic, history=history, rate=200) as traffic:
-        traffic.wait_acknowledged(200, timeout_s=30)
-        with kill_leader(healthy_cluster, history=history) as failover:
-            traffic.wait_acknowledged(200, timeout_s=60)
-
-            def follows() -> bool | Pending:
-                return consumer.trouble is None or Pending(str(consumer.trouble))
-
-            wait_until(follows, label=f"the consumer follows {failover.successor}", timeout_s=30)
-    acknowledged = {record.message_id for record in history.sends() if record.outcome is Outcome.ACKNOWLEDGED}
-
-    def all_came() -> bool | Pending:
-        if polling.failure is not None:
-            raise polling.failure
-        return acknowledged <= {m.unique_key for m in list(polling.got)} or Pending(f"{len(polling.got)} came")
-
-    def at_the_end() -> list[str]:
-        return [
-            f"trouble: {consumer.trouble}",
-            f"jumps: {consumer.jumps}",
-            *(str(each) for each in consumer.lag()),
-            *(f"thread {thread.name}: {'alive' if thread.is_alive() else 'ended'}" for thread in threading.enumerate()),
-        ]
-
-    wait_until(
-        all_came,
-        label=f"all {len(acknowledged)} acknowledged messages",
-        timeout_s=60,
-        every_s=0.2,
-        details=at_the_end,
-    )
-    again = len(polling.got) - len({m.unique_key for m in polling.got})
-    print(f"{len(acknowledged)} acknowledged, {len(polling.got)} came, {again} of them again; jumps: {consumer.jumps}")
-    # One member that stays has its own positions, and on an idle machine nothing comes twice. Where brokers are slow to
-    # answer it lets queues go and takes them again from what was committed last: at least once is what is promised.
-    assert again < len(acknowledged) / 10
-
-
-@pytest.mark.failover
-@pytest.mark.long
-def test_a_consumer_without_a_quorum_says_so_and_goes_on_when_it_is_back(
-    healthy_cluster: Cluster, copied_topic: str, rmq_producer: RmqProducer, group: str
-) -> None:
-    down = [healthy_cluster.leader(), healthy_cluster.followers()[0]]
-    with GroupConsumer(
-        healthy_cluster.nameservers, group=group, topics={copied_topic: "*"}, give_up_s=1, timeout_s=1
-    ) as consumer:
-        send_all(rmq_producer, copied_topic, [b"before"])
-        assert len(gather([consumer], 1)[0]) == 1
-        with kill_peers(healthy_cluster, down, allow_quorum_loss=True):
-
-            def told() -> bool | Pending:
-                try:
-                    return Pending(f"{consumer.poll(0.2)}")
-                except (TransportError, NoLeaderError):
-                    return True
-
-            wait_until(told, label="a poll raises the trouble", timeout_s=30)
-        healthy_cluster.wait_ready()
-        send_all(rmq_producer, copied_topic, [b"after"])
-        assert b"after" in [m.body for m in gather([consumer], 1)[0]]

@@ -40,9 +40,10 @@ set -- dledger-*/checkpoint* dledger-*/currterm* dledger-*/index dledger-*/data 
 export LC_ALL=C
 said=$(for each; do [ ! -e "$each" ] || echo "$each"; done | tar --create --sparse --file=- --files-from=- 2>&1 >&3)
 code=$?
-# A running broker changes files (1), and writes its checkpoint under another name that it renames: what was there when
-# it was listed is gone (2) when it is read. Anything else is a failure.
-gone='Cannot stat: No such file or directory$|File removed before we read it$|file changed as we read it$'
+# A running broker changes files (1), writes its checkpoint and term under other names that it renames, and takes its
+# mark of an abort away: one of these was listed and is gone (2) when it is read. Anything else is a failure.
+gone='(/(checkpoint|currterm)[^/:]*|: abort): Cannot stat: No such file or directory$'
+gone="$gone|File removed before we read it$|file changed as we read it$"
 if [ "$code" = 2 ] && ! printf '%s\n' "$said" | grep -qvE "$gone|Exiting with failure status"; then code=1; fi
 printf '%s\n' "$said" >&2
 [ "$code" -le 1 ]

@@ -57,6 +57,13 @@ def test_a_file_that_was_renamed_between_listing_and_reading_is_no_failure(store
     assert names_in(done.stdout) == {"dledger-n0/checkpoint", "dledger-n0/data/00000000000000000000"}
 
 
+def test_a_log_that_goes_while_it_is_packed_is_a_failure(store: Path) -> None:
+    """An archive without it would say of every message that the replica has not got it."""
+    done = packed(store, before_tar="rm -r dledger-n0/data")
+    assert done.returncode != 0
+    assert b"data: Cannot stat" in done.stderr
+
+
 def test_what_cannot_be_packed_is_a_failure(store: Path) -> None:
     done = packed(store, before_tar='set -- "$@" --no-such-option')
     assert done.returncode != 0

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from rmqkit.deploy.engines import HostEngine, compose_error, docker_environment
-from rmqkit.errors import EngineError
 from rmqkit.topology.hostfiles import COMPOSE_NAME, ENV_NAME
 from rmqkit.topology.names import LABEL_GROUP, LABEL_PEER, LABEL_ROLE, ROLE_BROKER
 
 COMPOSES_WITHIN_S = 300.0
+READS_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +108,7 @@ def _composed(engine: HostEngine, folder: Path, *arguments: str) -> subprocess.C
 
 
 def _said(here: HostEngine, *arguments: str) -> str:
-    try:
-        result = subprocess.run(
-            ["docker", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env=docker_environment(),
-        )
-    except FileNotFoundError as error:
-        raise EngineError(
-            "there is no `docker` in the PATH", hint="install Docker's command line with its Compose plugin"
-        ) from error
+    result = here.tried(*arguments, timeout_s=READS_WITHIN_S, environment=docker_environment())
     if result.returncode != 0:
         raise compose_error(here, "Compose does not take its rendered folder", result.stderr)
     return result.stdout

@@ -90,7 +90,8 @@ class HostEngine:
     def tried(
         self, *arguments: str, timeout_s: float = ACTS_WITHIN_S, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run it to its end. Raises EngineError without docker, or where it took too long."""
+        """Run it to its end, in ``environment`` where that is not this engine's own. Raises EngineError without docker,
+        or where it took too long."""
         try:
             # In a session of its own: ssh finds no terminal then, and fails instead of asking for a password.
             return subprocess.run(
@@ -101,7 +102,7 @@ class HostEngine:
                 errors="replace",
                 check=False,
                 timeout=timeout_s,
-                env={**self.environment(), **(environment or {})},
+                env=self.environment() if environment is None else environment,
                 start_new_session=True,
             )
         except FileNotFoundError as error:

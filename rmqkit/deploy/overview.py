@@ -14,7 +14,7 @@ from rmqkit.cluster.status import ClusterStatus, ask
 from rmqkit.deploy import composing
 from rmqkit.deploy.changes import Act, Change, compare
 from rmqkit.deploy.engines import Container
-from rmqkit.deploy.site import Site, Survey, survey
+from rmqkit.deploy.site import Site, Survey, raise_together, survey
 from rmqkit.errors import RmqkitError, UsageError
 from rmqkit.topology.deployment import Environment
 from rmqkit.transport.pool import ChannelPool
@@ -134,8 +134,5 @@ def take_down(site: Site, *, volumes: bool, on_step: Callable[[str], None]) -> l
         on_step(
             f"{host}: {len(view.containers)} processes down" + (", volumes removed" if volumes else ", stores kept")
         )
-    if errors:
-        for further in errors[1:]:
-            errors[0].add_note(str(further))
-        raise errors[0]
+    raise_together(errors)
     return gone

@@ -19,7 +19,7 @@ from rmqkit.deploy.changes import Act, Change, Wave, compare, refusals, waves
 from rmqkit.deploy.engines import HostEngine
 from rmqkit.deploy.examining import examine_files, examine_hosts
 from rmqkit.deploy.hostprobe import prepare_stores
-from rmqkit.deploy.site import Site, Survey, members_of, nameservers_of, survey
+from rmqkit.deploy.site import Site, Survey, members_of, nameservers_of, raise_together, survey
 from rmqkit.errors import ClusterError, NotReadyError, RmqkitError, UsageError, WaitTimeoutError
 from rmqkit.topology.deployment import Environment
 from rmqkit.transport.pool import ChannelPool
@@ -144,11 +144,12 @@ class _Rollout:
             careful = any(change.interrupts for change in wave.changes) and bool(serving)
             try:
                 if careful:
-                    self._wait_before(wave, order[number:])
+                    # Nobody is stopped while another replica of its group, or another NameServer, is away.
+                    self._wait(wave, order[number:])
                 self._change(wave)
                 self._wait_nameservers(wave)
                 if careful:
-                    self._wait_after(wave, order[number + 1 :])
+                    self._wait(wave, order[number + 1 :])
             except RmqkitError as error:
                 self._note_progress(error, order, number)
                 raise
@@ -227,10 +228,7 @@ class _Rollout:
                 errors.append(error)
 
         self.site.each(start)
-        if errors:
-            for further in errors[1:]:
-                errors[0].add_note(str(further))
-            raise errors[0]
+        raise_together(errors)
 
     def _wait_nameservers(self, wave: Wave) -> None:
         """Those of a wave answer: a broker that finds none registers half a minute later."""
@@ -271,14 +269,9 @@ class _Rollout:
             peers.append(before.get(key, peer) if key in todo else peer)
         return Members(tuple(peers)), [address for address in self.nameservers if address in known]
 
-    def _wait_before(self, wave: Wave, ahead: Sequence[Wave]) -> None:
-        """Nobody is stopped while another replica of its group, or another NameServer, is away."""
-        self._wait(wave, *self._settled(ahead))
-
-    def _wait_after(self, wave: Wave, ahead: Sequence[Wave]) -> None:
-        self._wait(wave, *self._settled(ahead))
-
-    def _wait(self, wave: Wave, members: Members, nameservers: Sequence[str]) -> None:
+    def _wait(self, wave: Wave, ahead: Sequence[Wave]) -> None:
+        """All whom the wave is about are well, as far as they can be while the waves ``ahead`` are still to come."""
+        members, nameservers = self._settled(ahead)
         timeout_s = self.options.timeout_s
         if not wave.of_brokers:
             self._wait_known(members, nameservers)

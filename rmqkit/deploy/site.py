@@ -116,6 +116,14 @@ def survey(site: Site) -> Survey:
     return Survey(tuple(site.each(look)), site.wanted())
 
 
+def raise_together(errors: Sequence[RmqkitError]) -> None:
+    """Raise the first error of several hosts, with the others as its notes; nothing where there is none."""
+    for further in errors[1:]:
+        errors[0].add_note(str(further))
+    if errors:
+        raise errors[0]
+
+
 def members_of(present: Sequence[Present]) -> Members:
     """The brokers as the containers that are there were configured, whatever the specification says now."""
     found = []

@@ -119,8 +119,9 @@ def timelines(history: History) -> tuple[Timeline, ...]:
     faults = [_Fault(events) for events in _by_fault(history.faults)]
     back: list[int | None] = []
     for fault in faults:
-        of_it = [each for each in seen if fault.injected and each.injected_ns == fault.injected.at_ns
-                 and each.fault == fault.kind and each.target == fault.target]  # fmt: skip
+        at_ns = fault.injected.at_ns if fault.injected else None
+        mine = (at_ns, fault.kind, fault.target)
+        of_it = [each for each in seen if (each.injected_ns, each.fault, each.target) == mine]
         fault.moments += [moment for outage in of_it for moment in _of_client(outage)]
         acks = [each.first_ack_ns for each in of_it if each.first_ack_ns is not None]
         back.append(min(acks) if acks else None)

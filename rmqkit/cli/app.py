@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import Annotated
 
@@ -70,9 +71,8 @@ def only(argv: list[str]) -> typer.Typer:
     named = [info for info in app.registered_commands if argv and _name(info) == argv[0]]
     if not named:
         return app
-    one = typer.Typer(name="rmqkit", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    one.registered_callback = app.registered_callback
-    one.registered_commands = named
+    one = copy(app)
+    one.registered_commands, one.registered_groups = named, []
     return one
 
 

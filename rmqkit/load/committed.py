@@ -12,14 +12,13 @@ from types import TracebackType
 from typing import Self
 
 from rmqkit.client.broker import BrokerClient
-from rmqkit.client.nameserver import NameServerClient
 from rmqkit.client.outcomes import Receipt, Refused, SendOutcome
+from rmqkit.client.routes import Routes
 from rmqkit.client.transactions import Decision, TransactionOutcome
 from rmqkit.errors import RmqkitError
 from rmqkit.history import COMMIT, HALF, ROLLBACK, History, OffsetRecord, Outcome, SendRecord
 from rmqkit.load.batches import Times
 from rmqkit.transport.pool import ChannelPool, Requester
-from rmqkit.wire.bodies import TopicRoute
 
 EVERY_S = 1.0
 _ANSWER_S = 2.0
@@ -86,7 +85,7 @@ class CommittedOffsets:
                 last = self._over.wait(self._every_s)
 
     def _ask(self, pool: ChannelPool) -> None:
-        brokers = self._route(pool).brokers
+        brokers = Routes(pool, self._nameservers, timeout_s=_ANSWER_S).refresh(self._topic).brokers
         if len(brokers) > 1:
             # A record names queues by number, and every group of brokers has a queue 0.
             self._said = f"{self._topic} is on {len(brokers)} groups of brokers, whose queues have the same numbers"
@@ -95,15 +94,6 @@ class CommittedOffsets:
             config = BrokerClient(pool, address, timeout_s=_ANSWER_S).config()
             if (config.get("brokerRole"), config.get("brokerId")) == ("SYNC_MASTER", "0"):
                 sample_offsets(pool, address, group=self._group, topic=self._topic, history=self._history)
-
-    def _route(self, pool: ChannelPool) -> TopicRoute:
-        *others, last = self._nameservers
-        for nameserver in others:
-            try:
-                return NameServerClient(pool, nameserver, timeout_s=_ANSWER_S).topic_route(self._topic)
-            except RmqkitError:
-                continue
-        return NameServerClient(pool, last, timeout_s=_ANSWER_S).topic_route(self._topic)
 
 
 _DECIDED = {Decision.COMMIT: COMMIT, Decision.ROLLBACK: ROLLBACK}

@@ -58,16 +58,13 @@ class StatusSamples:
             with self._path.open("x", encoding="utf-8") as out, ChannelPool() as pool:
                 last = False
                 while True:
-                    out.write(self._sample(pool))
+                    out.write(_sample(self._cluster, pool))
                     out.flush()
                     if last:
                         return
                     last = self._over.wait(self._every_s)
         except OSError as error:
             self.trouble = f"{self._path.name} could not be written: {error}"
-
-    def _sample(self, pool: ChannelPool) -> str:
-        return _sample(self._cluster, pool)
 
 
 class StatusMemory:

@@ -77,13 +77,21 @@ class Host:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        wait_until(self._answers, label=f"the engine of {self.name} answers", timeout_s=60, every_s=0.1)
+        wait_until(
+            self._answers,
+            label=f"the engine of {self.name} answers",
+            timeout_s=60,
+            every_s=0.1,
+            tolerate=(subprocess.TimeoutExpired,),
+        )
 
     def _answers(self) -> bool | Pending:
         assert self.process is not None
         ping = ["docker", "--host", self.engine, "version"]
-        if self.process.poll() is None and subprocess.run(ping, capture_output=True, check=False).returncode == 0:
-            return True
+        if self.process.poll() is None:
+            asked = subprocess.run(ping, capture_output=True, check=False, timeout=20)
+            if asked.returncode == 0:
+                return True
         log = (self.folder / "dockerd.log").read_text(encoding="utf-8", errors="replace").splitlines()
         return Pending(f"exit code {self.process.poll()}", details=tuple(log[-15:]))
 
